@@ -1,0 +1,207 @@
+"""Compositions: a transformer around a dynamics model, and any regressor as a dynamics model."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from chaosfit.base import BaseDynamics, WindowDynamics
+from chaosfit.validation import HasMethods, Interval, Trajectory, stack_trajectories
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+
+
+class NextStepRegressor(MetaEstimatorMixin, WindowDynamics):
+    """Any scikit-learn regressor, or Pipeline, as a model of the next state.
+
+    x[t+1] = g(x[t], x[t-lag], ..., x[t-(n_lags-1) lag], u[t]) with g the regressor.
+
+    Parameters
+    ----------
+    regressor : regressor, default=None
+        Fitted on rows of n_lags * d (+ p) features, newest state first, inputs last; must predict several
+        targets at once when d > 1. None: `Ridge(1e-6)` without regularising more than rounding.
+    n_lags : int, default=1
+        Number >= 1 of states that the regressor sees.
+    lag : int, default=1
+        Samples >= 1 between two of those states.
+
+    Attributes
+    ----------
+    regressor_ : the fitted clone of `regressor`
+
+    Notes
+    -----
+    This is not `sktime.make_reduction`: all variables are predicted jointly, and the forecast is recursive.
+
+    References
+    ----------
+    Farmer and Sidorowich, Phys. Rev. Lett. 59, 845 (1987), doi:10.1103/PhysRevLett.59.845
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from chaosfit import Henon, NextStepRegressor
+    >>> X = Henon().simulate(500, random_state=0)
+    >>> quadratic = make_pipeline(PolynomialFeatures(2), LinearRegression())
+    >>> model = NextStepRegressor(quadratic).fit(X)
+    >>> bool(model.score(X) > 0.999999)
+    True
+    """
+
+    _accepts_inputs = True
+    _parameter_constraints: ClassVar[dict] = {
+        "regressor": [None, HasMethods(["fit", "predict"])],
+        "n_lags": [_POSITIVE],
+        "lag": [_POSITIVE],
+    }
+
+    def __init__(self, regressor=None, n_lags=1, lag=1):
+        self.regressor = regressor
+        self.n_lags = n_lags
+        self.lag = lag
+
+    def _context_length(self):
+        return (self.n_lags - 1) * self.lag + 1
+
+    def _fit(self, trajectories):
+        windows, targets, u = self._training_windows(trajectories)
+        features = self._features(windows, None if u is None else u[:, np.newaxis])
+        self.regressor_ = Ridge(1e-6) if self.regressor is None else clone(self.regressor)
+        # One column is passed as a vector: many regressors warn about (n, 1) targets.
+        self.regressor_.fit(features, targets[:, 0] if targets.shape[1] == 1 else targets)
+
+    def _forward(self, windows, u):
+        outputs = self.regressor_.predict(self._features(windows, u))
+        return np.asarray(outputs, dtype=np.float64).reshape(len(windows), 1, -1)
+
+    def _features(self, windows, u):
+        lagged = windows[:, :: -self.lag].reshape(len(windows), -1)  # the window ends with the newest row
+        return lagged if u is None else np.hstack([lagged, u[:, 0]])
+
+    @classmethod
+    def get_test_params(cls):
+        """See `BaseDynamics.get_test_params`."""
+        return [{}, {"n_lags": 3, "lag": 2}]
+
+
+class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
+    """A dynamics model that lives in transformed coordinates and speaks the original ones.
+
+    A plain `Pipeline(scaler, model)` would learn and predict in the scaled space and has no `forecast`;
+    this estimator transforms, rolls out there, and returns everything in the units of X.
+
+    Parameters
+    ----------
+    transformer : transformer with `inverse_transform`, default=None
+        Keeps the number of rows. One that needs past rows (a delay embedding) states how many in
+        `context_length_` after fit. None: `StandardScaler()`.
+    estimator : dynamics estimator, default=None
+        None: `NextStepRegressor()`.
+
+    Attributes
+    ----------
+    transformer_, estimator_ : the fitted clones
+
+    Examples
+    --------
+    >>> from chaosfit import NGRC, Lorenz63, TransformedDynamics
+    >>> X = Lorenz63().simulate(1000, random_state=0)
+    >>> model = TransformedDynamics(estimator=NGRC()).fit(X)
+    >>> model.forecast(5).shape
+    (5, 3)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "transformer": [None, HasMethods(["fit", "transform", "inverse_transform"])],
+        "estimator": [None, HasMethods(["fit", "predict", "forecast"])],
+    }
+
+    def __init__(self, transformer=None, estimator=None):
+        self.transformer = transformer
+        self.estimator = estimator
+
+    def _inner(self) -> BaseDynamics:
+        """The fitted estimator if there is one, else the one that will be cloned."""
+        fallback = NextStepRegressor() if self.estimator is None else self.estimator
+        return getattr(self, "estimator_", fallback)
+
+    @property
+    def _accepts_inputs(self):
+        return self._inner()._accepts_inputs
+
+    @property
+    def _remembers_inputs(self):
+        return self._inner()._remembers_inputs
+
+    def _transformer_rows(self) -> int:
+        transformer = getattr(self, "transformer_", self.transformer)
+        return getattr(transformer, "context_length_", 1)
+
+    def _context_length(self):
+        return self._inner()._context_length() + self._transformer_rows() - 1
+
+    def _kept_rows(self):
+        kept = self._inner()._kept_rows()
+        return None if kept is None else kept + self._transformer_rows() - 1
+
+    def _is_markov(self):
+        return self._inner()._is_markov() and self._transformer_rows() == 1
+
+    def _fit(self, trajectories: list[Trajectory]) -> None:
+        states = [t.states for t in trajectories]
+        self.transformer_ = StandardScaler() if self.transformer is None else clone(self.transformer)
+        self.estimator_ = NextStepRegressor() if self.estimator is None else clone(self.estimator)
+        self.transformer_.fit(np.concatenate(states))
+        latent, ids = stack_trajectories([self.transformer_.transform(s) for s in states])
+        # Inputs of the last row of a trajectory drive no transition; the row before stands in for it.
+        u = None
+        if trajectories[0].u is not None:
+            u = np.concatenate([t.u[np.minimum(np.arange(len(t.states)), len(t.u) - 1)] for t in trajectories])
+        targets = None if self._self_supervised else np.concatenate([t.Y for t in trajectories])
+        self.estimator_.fit(latent, targets, trajectory_id=ids, u=u)
+
+    def _teacher_forced(self, X, u):
+        outputs = self.estimator_.predict(self.transformer_.transform(X), u=u)
+        if not self._self_supervised:
+            return outputs.reshape(len(X), -1)
+        return self.transformer_.inverse_transform(outputs)
+
+    def _free_run(self, context, n_steps, u):
+        if not self._self_supervised:
+            return self._free_run_supervised(context, n_steps, u)
+        n_batch, n_rows, _ = context.shape
+        extra = self._transformer_rows() - 1
+        latent = np.stack([self.transformer_.transform(rows)[extra:] for rows in context])
+        path = self.estimator_._free_run(latent, n_steps, None if u is None else u[:, extra:])
+        finite = np.isfinite(path).all(axis=2)
+        states = np.full((n_batch, n_steps, self.n_features_in_), np.nan)
+        if finite.any():
+            states[finite] = self.transformer_.inverse_transform(path[finite])
+        return states
+
+    def _free_run_supervised(self, context, n_steps, u):
+        """The outputs are states in original units, so each one is transformed before it is fed back."""
+        path = np.full((len(context), n_steps, self.n_features_in_), np.nan)
+        for i, rows in enumerate(context):
+            inputs = None if u is None else u[i]
+            for step in range(n_steps):
+                past = None if inputs is None else inputs[step : step + len(rows)]
+                state = self._teacher_forced(rows, past)[-1:]
+                if not np.abs(state).max() <= self.bound_:
+                    break
+                path[i, step] = state[0]
+                rows = np.concatenate([rows[1:], state])
+        return path
+
+    @classmethod
+    def get_test_params(cls):
+        """See `BaseDynamics.get_test_params`."""
+        return [{}, {"estimator": NextStepRegressor(n_lags=3)}]
