@@ -204,8 +204,7 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         X, _ = check_states(self, X, reset=False)
         u = check_inputs(self, u, len(X), n_inputs=self.n_inputs_)
         parts = [
-            self._teacher_forced(X[s], None if u is None else u[s])
-            for s in split_trajectories(len(X), trajectory_id)
+            self._teacher_forced(X[s], None if u is None else u[s]) for s in split_trajectories(len(X), trajectory_id)
         ]
         outputs = np.concatenate(parts)
         return outputs[:, 0] if self._flat_output else outputs

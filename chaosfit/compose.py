@@ -177,12 +177,11 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
     def _free_run(self, context, n_steps, u):
         if not self._self_supervised:
             return self._free_run_supervised(context, n_steps, u)
-        n_batch, n_rows, _ = context.shape
         extra = self._transformer_rows() - 1
         latent = np.stack([self.transformer_.transform(rows)[extra:] for rows in context])
         path = self.estimator_._free_run(latent, n_steps, None if u is None else u[:, extra:])
         finite = np.isfinite(path).all(axis=2)
-        states = np.full((n_batch, n_steps, self.n_features_in_), np.nan)
+        states = np.full((len(context), n_steps, self.n_features_in_), np.nan)
         if finite.any():
             states[finite] = self.transformer_.inverse_transform(path[finite])
         return states

@@ -99,7 +99,7 @@ def check_finite(X: np.ndarray, name: str) -> None:
         return
     value = X[tuple(bad[0])]
     word = "NaN" if np.isnan(value) else "infinity"
-    where = " of trajectory {}".format(bad[0][0]) if X.ndim == 3 else ""
+    where = f" of trajectory {bad[0][0]}" if X.ndim == 3 else ""
     row = bad[0][1] if X.ndim == 3 else bad[0][0]
     column = f", column {bad[0][-1]}" if X.ndim > 1 else ""
     raise ValueError(
@@ -119,9 +119,7 @@ def check_context(estimator, context, min_rows: int) -> tuple[np.ndarray, bool]:
     """Validate a context (L', d) or (B, L', d); return it as (B, L', d) and whether it was a batch."""
     n_features = estimator.n_features_in_
     if np.ndim(context) == 3:
-        context = check_array(
-            context, dtype=np.float64, allow_nd=True, ensure_all_finite=False, input_name="context"
-        )
+        context = check_array(context, dtype=np.float64, allow_nd=True, ensure_all_finite=False, input_name="context")
         if context.shape[2] != n_features:
             raise ValueError(
                 f"X has {context.shape[2]} features, but {type(estimator).__name__} is expecting "
@@ -165,9 +163,7 @@ def split_trajectories(n_rows: int, trajectory_id) -> list[slice]:
         return [slice(0, n_rows)]
     ids = np.asarray(trajectory_id)
     if ids.shape != (n_rows,):
-        raise ValueError(
-            f"trajectory_id must have shape ({n_rows},), one label per row of X, got shape {ids.shape}."
-        )
+        raise ValueError(f"trajectory_id must have shape ({n_rows},), one label per row of X, got shape {ids.shape}.")
     edges = np.flatnonzero(ids[1:] != ids[:-1]) + 1
     starts = np.concatenate(([0], edges))
     labels = ids[starts]
@@ -200,9 +196,7 @@ def stack_trajectories(trajectories) -> tuple[np.ndarray, np.ndarray]:
     arrays = [np.asarray(trajectory, dtype=float) for trajectory in trajectories]
     if not arrays or any(a.ndim != 2 for a in arrays) or len({a.shape[1] for a in arrays}) != 1:
         shapes = [a.shape for a in arrays]
-        raise ValueError(
-            f"stack_trajectories expects arrays of shape (n_i, d) with one common d, got shapes {shapes}."
-        )
+        raise ValueError(f"stack_trajectories expects arrays of shape (n_i, d) with one common d, got shapes {shapes}.")
     return np.concatenate(arrays), np.repeat(np.arange(len(arrays)), [len(a) for a in arrays])
 
 
@@ -217,6 +211,4 @@ def warn_constant_columns(X: np.ndarray, estimator) -> None:
             stacklevel=3,
         )
     if len(X) < X.shape[1]:
-        warnings.warn(
-            f"{type(estimator).__name__}: {_orientation_hint(X, None)}", UserWarning, stacklevel=3
-        )
+        warnings.warn(f"{type(estimator).__name__}: {_orientation_hint(X, None)}", UserWarning, stacklevel=3)
