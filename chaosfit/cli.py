@@ -59,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _list(args: argparse.Namespace) -> int:
     groups = [args.group] if args.group else registry.GROUPS
     rows = [
-        (record.name, group, record.value, _origin(record))
-        for group in groups
-        for record in registry.records(group)
+        (record.name, group, record.value, _origin(record)) for group in groups for record in registry.records(group)
     ]
     _print_table(("name", "group", "object", "distribution"), rows)
     return 0
@@ -90,14 +88,16 @@ def _check(args: argparse.Namespace) -> int:
     from chaosfit.testing import check_dynamics
 
     settings = estimator_class.get_test_params() if hasattr(estimator_class, "get_test_params") else [{}]
-    rows = []
+    results = []
     for params in settings:
         estimator = estimator_class(**params)
-        for check, status, message in check_dynamics(estimator, raise_error=False):
-            rows.append((check, status, _one_line(message or "")))
-    _print_table(("check", "status", "message"), rows)
-    n_failed = sum(status == "failed" for _, status, _ in rows)
-    print(f"{args.name}: {len(rows)} checks with {len(settings)} parameter set(s), {n_failed} failed")
+        rows = [(*result[:2], _one_line(result[2])) for result in check_dynamics(estimator, raise_error=False)]
+        print(_one_line(repr(estimator)))
+        _print_table(("check", "status", "message"), rows)
+        print()
+        results += rows
+    n_failed = sum(status == "failed" for _, status, _ in results)
+    print(f"{args.name}: {len(results)} checks, {n_failed} failed")
     return 1 if n_failed else 0
 
 
@@ -215,7 +215,7 @@ def _status(name: str, group: str) -> tuple[str, str]:
     try:
         registry.get(name, group)
     except registry.PluginError as error:
-        return "broken", _one_line(error)
+        return "broken", _one_line(str(error).partition(" cannot be loaded: ")[2])
     return "ok", ""
 
 

@@ -7,7 +7,9 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -488,6 +490,21 @@ class TestThreads:
         registry.refresh()
         registry.get("mine")
         assert [r.dist for r in registry.records() if r.name == "mine"] == ["session"]
+
+
+def test_the_example_plugin_is_found_fitted_and_used(site, monkeypatch):
+    """Its own tests run where it is installed; here its two files must fit together."""
+    plugin = Path(__file__).parents[1] / "examples" / "plugin"
+    project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+    groups = {key.removeprefix("chaosfit."): names for key, names in project["entry-points"].items()}
+    install(site, project["name"], groups, requires=["chaosfit>=1"], version=project["version"])
+    monkeypatch.setattr(sys, "path", [str(plugin), *sys.path])
+    registry.refresh()
+    model = registry.make("radial_basis_map", n_units=5)
+    X = [[0.3], [0.82], [0.57], [0.95], [0.17], [0.55]]
+    assert model.fit(X).forecast(2).shape == (2, 1)
+    assert "doi:10.1016/0167-2789(89)90074-2" in registry.describe("radial_basis_map").reference
+    del sys.modules["chaosfit_example_plugin"]
 
 
 def test_plugin_error_is_an_import_error_that_travels():
