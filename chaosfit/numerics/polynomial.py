@@ -1,0 +1,116 @@
+"""Monomials of several variables: which there are, their values, their derivatives and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+__all__ = ["format_sum", "monomial_names", "monomial_powers", "monomials"]
+
+
+def monomial_powers(n_variables: int, degrees: Iterable[int]) -> np.ndarray:
+    """Return the exponents of all monomials of the given total degrees.
+
+    Parameters
+    ----------
+    n_variables : int >= 1
+    degrees : iterable of int >= 0
+        For example (1, 2); 0 is the constant.
+
+    Returns
+    -------
+    int array of shape (p, n_variables), by degree, then x0 before x1.
+
+    Examples
+    --------
+    >>> monomial_powers(2, (0, 2)).tolist()
+    [[0, 0], [2, 0], [1, 1], [0, 2]]
+    """
+    rows = []
+    for degree in sorted(set(degrees)):
+        for chosen in combinations_with_replacement(range(n_variables), degree):
+            rows.append(np.bincount(chosen, minlength=n_variables) if chosen else np.zeros(n_variables, int))
+    return np.array(rows, dtype=np.intp).reshape(-1, n_variables)
+
+
+def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Evaluate monomials, each as a product of one variable and a monomial of lower degree.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    powers : int array of shape (p, d)
+
+    Returns
+    -------
+    array of shape (n, p), in Fortran order: columns are contiguous.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> monomials(np.array([[2.0, 3.0]]), monomial_powers(2, (1, 2))).tolist()
+    [[2.0, 3.0, 4.0, 6.0, 9.0]]
+    """
+    columns = np.empty((powers.shape[0], len(X)))
+    known: dict[tuple[int, ...], np.ndarray] = {}
+    variables = np.ascontiguousarray(X.T)
+
+    def column(power: tuple[int, ...]) -> np.ndarray:
+        if power not in known:
+            degree = sum(power)
+            last = max((i for i, exponent in enumerate(power) if exponent), default=0)
+            if degree == 0:
+                known[power] = np.ones(len(X))
+            elif degree == 1:
+                known[power] = variables[last]
+            else:
+                lower = (*power[:last], power[last] - 1, *power[last + 1 :])
+                known[power] = column(lower) * variables[last]
+        return known[power]
+
+    for row, power in enumerate(powers.tolist()):
+        columns[row] = column(tuple(power))
+    return columns.T
+
+
+def monomial_names(powers: np.ndarray, variables: Sequence[str]) -> list[str]:
+    """Return readable names such as "1", "x0", "x0 x1^2".
+
+    Examples
+    --------
+    >>> monomial_names(monomial_powers(2, (0, 1, 2)), ["x", "y"])
+    ['1', 'x', 'y', 'x^2', 'x y', 'y^2']
+    """
+    names = []
+    for power in powers:
+        factors = [
+            name if exponent == 1 else f"{name}^{exponent}"
+            for name, exponent in zip(variables, power, strict=True)
+            if exponent
+        ]
+        names.append(" ".join(factors) or "1")
+    return names
+
+
+def format_sum(coefficients: np.ndarray, names: Sequence[str], precision: int = 3) -> str:
+    """Write a linear combination without its zero terms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> format_sum(np.array([0.0, -10.0, 10.0]), ["1", "x", "y"])
+    '-10.000 x + 10.000 y'
+    """
+    text = ""
+    for value, name in zip(coefficients, names, strict=True):
+        if value == 0:
+            continue
+        number = f"{abs(value):.{precision}f}"
+        if float(number) == 0:
+            number = f"{abs(value):.{precision}e}"
+        term = number if name == "1" else f"{number} {name}"
+        sign = ("-" if value < 0 else "") if not text else (" - " if value < 0 else " + ")
+        text += sign + term
+    return text or "0"
