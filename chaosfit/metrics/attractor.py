@@ -50,11 +50,13 @@ def state_space_divergence(
         If d > 10 (use `state_space_divergence_mixture` or `correlation_sum_distance`), or a coordinate of
         the truth is constant.
 
-    Notes ----- Even a perfect model does not reach 0: two independent runs of Lorenz-63 score about 5 at T
-    = 1 000, 0.9 at 10 000 and 0.04 at 100 000. Report `metric_floor` next to it. The order in time is
-    invisible (a shuffled truth scores 0): report `power_spectrum_hellinger` as well. Published code drops
-    what leaves the box, which rewards escape, and one variant drops the lowest bin of every coordinate;
-    neither is done here. Not symmetric.
+    Notes
+    -----
+    Even a perfect model does not reach 0: two independent runs of Lorenz-63 score about 5 at T = 1 000,
+    0.9 at 10 000 and 0.04 at 100 000. Report `metric_floor` next to it. The order in time is invisible (a
+    shuffled truth scores 0): report `power_spectrum_hellinger` as well. Published code drops what leaves
+    the box, which rewards escape, and one variant drops the lowest bin of every coordinate; neither is
+    done here. Not symmetric.
 
     References
     ----------
@@ -72,9 +74,7 @@ def state_space_divergence(
     true, pred, as_given = check_pair(y_true, y_pred)
     _, n_steps, n_variables = true.shape
     if n_bins < 2 or not smoothing > 0:
-        raise ValueError(
-            f"expected n_bins >= 2 and smoothing > 0, got n_bins={n_bins} and smoothing={smoothing}."
-        )
+        raise ValueError(f"expected n_bins >= 2 and smoothing > 0, got n_bins={n_bins} and smoothing={smoothing}.")
     if n_variables > 10:
         raise ValueError(
             f"boxes are hopeless for {n_variables} coordinates, at most 10 are accepted. "
@@ -176,8 +176,10 @@ def state_space_divergence_mixture(
         0 for identical runs, slightly negative values are sampling error, ``inf`` if the forecast is not
         finite.
 
-    References ---------- Hess et al., arXiv:2306.04406. Draws in places which the forecast never visits are
-    kept here: their log density is computed without underflow.
+    References
+    ----------
+    Hess et al., arXiv:2306.04406. Draws in places which the forecast never visits are kept here: their
+    log density is computed without underflow.
 
     Examples
     --------
@@ -187,9 +189,7 @@ def state_space_divergence_mixture(
     0.0
     """
     if not width > 0 or n_samples < 1:
-        raise ValueError(
-            f"expected width > 0 and n_samples >= 1, got width={width} and n_samples={n_samples}."
-        )
+        raise ValueError(f"expected width > 0 and n_samples >= 1, got width={width} and n_samples={n_samples}.")
     true, pred, as_given = check_pair(y_true, y_pred)
     units = width * check_scale(scale, true)[:, None, :]
     values = np.full(len(true), np.inf)
@@ -202,9 +202,7 @@ def state_space_divergence_mixture(
 
 
 def _mixture_divergence(orbit: Floats, run: Floats, n_samples: int, random: np.random.RandomState) -> float:
-    draws = orbit[random.randint(len(orbit), size=n_samples)] + random.normal(
-        size=(n_samples, orbit.shape[1])
-    )
+    draws = orbit[random.randint(len(orbit), size=n_samples)] + random.normal(size=(n_samples, orbit.shape[1]))
     return float(np.mean(_log_density(draws, orbit) - _log_density(draws, run)))
 
 
@@ -242,9 +240,11 @@ def power_spectrum_hellinger(
         1 if the forecast is not finite. A coordinate that is constant in one of the two counts 1, in both
         0.
 
-    Notes ----- Blind to geometry: repeating the last stretch of the data for ever may score better than a
-    good model. Report it next to `state_space_divergence`. As the filter is fixed in bins, values depend on
-    T; see `metric_floor`.
+    Notes
+    -----
+    Blind to geometry: repeating the last stretch of the data for ever may score better than a good model.
+    Report it next to `state_space_divergence`. As the filter is fixed in bins, values depend on T; see
+    `metric_floor`.
 
     References
     ----------
@@ -283,9 +283,7 @@ def _spectra(runs: Floats, smoothing: float, n_frequencies: int | None) -> Float
     return np.divide(power, total, out=np.zeros_like(power), where=total > 0)
 
 
-def wasserstein_distance(
-    y_true: ArrayLike, y_pred: ArrayLike, *, scale: ArrayLike | None = None
-) -> float | Floats:
+def wasserstein_distance(y_true: ArrayLike, y_pred: ArrayLike, *, scale: ArrayLike | None = None) -> float | Floats:
     r"""Return the mean distance between the distributions of every coordinate (Wasserstein-1, earth mover).
 
     .. math:: W = \frac{1}{d} \sum_i \frac{1}{T s_i} \sum_k |p_{(k)i} - y_{(k)i}|
@@ -347,10 +345,6 @@ def metric_floor(metric: Callable, X: ArrayLike, *, length: int | None = None, *
     X = np.asarray(X, dtype=np.float64)
     length = len(X) // 2 if length is None else length
     if not 2 <= length <= len(X) // 2:
-        raise ValueError(
-            f"length must be between 2 and {len(X) // 2}, half the {len(X)} rows of X, got {length}."
-        )
+        raise ValueError(f"length must be between 2 and {len(X) // 2}, half the {len(X)} rows of X, got {length}.")
     starts = np.arange(0, len(X) - 2 * length + 1, length)
-    return float(
-        np.median([metric(X[i : i + length], X[i + length : i + 2 * length], **options) for i in starts])
-    )
+    return float(np.median([metric(X[i : i + length], X[i + length : i + 2 * length], **options) for i in starts]))

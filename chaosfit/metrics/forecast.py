@@ -183,8 +183,10 @@ def smape(y_true: ArrayLike, y_pred: ArrayLike, *, horizon: int | None = None) -
     float, or array (B,)
         An entry that is not finite counts 200, an entry that is zero in both counts 0.
 
-    Notes ----- For comparison with published tables (all on the scale 0..200). It is not a good criterion:
-    it depends on the origin of the coordinates and gives 200 to the smallest error across zero. Decide on
+    Notes
+    -----
+    For comparison with published tables (all on the scale 0..200). It is not a good criterion: it depends
+    on the origin of the coordinates and gives 200 to the smallest error across zero. Decide on
     `valid_time` or `nrmse`.
 
     References
@@ -225,9 +227,7 @@ def smape_curve(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     return as_given(per_step.cumsum(axis=1) / np.arange(1, per_step.shape[1] + 1))
 
 
-def cumulative_maximum_error(
-    y_true: ArrayLike, y_pred: ArrayLike, *, scale: ArrayLike | None = None
-) -> float | Floats:
+def cumulative_maximum_error(y_true: ArrayLike, y_pred: ArrayLike, *, scale: ArrayLike | None = None) -> float | Floats:
     r"""Return the running maximum of the scaled error, cut off at 1 and averaged over the steps.
 
     .. math:: \frac{1}{h} \sum_t \min\left(1, \max_{s \le t} e_s\right)
@@ -246,9 +246,11 @@ def cumulative_maximum_error(
         unlike `nrmse` it gives no credit for meeting the truth again by chance. A step that is not finite
         counts 1, and so do all later.
 
-    References ---------- The idea is of Schötz et al., arXiv:2407.20158. The error here is the root mean
-    square over coordinates of `error_growth`; values are comparable among each other, not digit by digit
-    with that paper.
+    References
+    ----------
+    The idea is of Schötz et al., arXiv:2407.20158. The error here is the root mean square over
+    coordinates of `error_growth`; values are comparable among each other, not digit by digit with that
+    paper.
 
     Examples
     --------
@@ -291,7 +293,9 @@ def mase(
         1 is the error of persistence `lag` steps ahead; ``inf`` if the forecast is not finite within the
         horizon. The value depends on the sampling interval: compare only forecasts of one series.
 
-    References ---------- Hyndman and Koehler, International Journal of Forecasting 22, 679 (2006),
+    References
+    ----------
+    Hyndman and Koehler, International Journal of Forecasting 22, 679 (2006),
     doi:10.1016/j.ijforecast.2006.03.001.
 
     Examples
@@ -301,11 +305,7 @@ def mase(
     """
     true, pred, as_given = check_pair(y_true, y_pred)
     n_steps = _check_horizon(horizon, true.shape[1])
-    series = (
-        true
-        if training is None
-        else np.atleast_3d(np.asarray(training, dtype=np.float64).T).transpose(2, 1, 0)
-    )
+    series = true if training is None else np.atleast_3d(np.asarray(training, dtype=np.float64).T).transpose(2, 1, 0)
     if not 1 <= lag < series.shape[1]:
         raise ValueError(f"lag must be between 1 and {series.shape[1] - 1}, got {lag}.")
     changes = np.abs(series[:, lag:] - series[:, :-lag]).mean(axis=1)

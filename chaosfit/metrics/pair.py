@@ -47,9 +47,7 @@ def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Floats, Floats, Ca
         )
     if not np.isfinite(true).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(true))[0])
-        raise ValueError(
-            f"y_true must be finite, got {true[where]} at index {where}. Remove or fill the gap first."
-        )
+        raise ValueError(f"y_true must be finite, got {true[where]} at index {where}. Remove or fill the gap first.")
     single = true.ndim < 3
     if true.ndim == 1:
         true, pred = true[:, None], pred[:, None]
