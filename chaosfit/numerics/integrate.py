@@ -1,7 +1,7 @@
 """Initial-value problems: many trajectories at once, one stiff trajectory, or a flow driven by known inputs.
 
-All functions take a right-hand side that is vectorised over rows, ``rhs(X)`` with ``X`` of shape (B, d), and return
-plain arrays. A row that cannot be integrated becomes NaN from there on; nothing raises or warns while integrating.
+All functions take a right-hand side that is vectorised over rows, ``rhs(X)`` with ``X`` of shape (B, d), and
+return plain arrays. A row that cannot be integrated becomes NaN from there on; nothing raises or warns meanwhile.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def integrate_batch(
 ) -> np.ndarray:
     """Integrate many initial states of dx/dt = f(x) at once, each with its own step size.
 
-    Dormand-Prince 8(5,3) pair with its seventh-order dense output: steps follow the dynamics, not the output grid.
-    The step size of a row is controlled by that row alone, so a trajectory does not depend on its companions.
+    Dormand-Prince 8(5,3) pair with its seventh-order dense output: steps follow the dynamics, not the output
+    grid. The step size of a row is controlled by that row alone, so a trajectory does not depend on its companions.
 
     Parameters
     ----------
     rhs : callable
-        ``rhs(X) -> (B, d)`` for X (B, d); row i always belongs to trajectory i, so a right-hand side may carry
-        one parameter set per row. With ``time_dependent=True`` it is called as ``rhs(X, time)``, time (B,).
+        ``rhs(X) -> (B, d)`` for X (B, d); row i always belongs to trajectory i, so a right-hand side may
+        carry one parameter set per row. With ``time_dependent=True`` it is called as ``rhs(X, time)``, time (B,).
     x0 : array (B, d)
         States at ``t[0]``. Rows with NaN come back as NaN.
     t : array (T,)
@@ -118,8 +118,8 @@ def integrate(
 ) -> np.ndarray:
     """Integrate one trajectory of dx/dt = f(x), by an implicit method if it turns out to be stiff.
 
-    :func:`integrate_batch` first; if that does not reach the end, SciPy's LSODA starts again from `x0` and the
-    result that gets further is returned.
+    :func:`integrate_batch` first; if that does not reach the end, SciPy's LSODA starts again from `x0`, and
+    whichever got further is returned.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def _within(x: np.ndarray, bound: float) -> np.ndarray:
 
 
 def _fill(field, x, t, alive, out, tolerance, bound, max_steps) -> None:
-    """Advance all rows until each has reached the end or died, writing the output grid as the steps pass over it."""
+    """Advance all rows until each has reached the end or died, writing the output grid as steps pass over it."""
     n_rows, end = len(x), t[-1]
     time, written, n_tries = np.full(n_rows, t[0]), np.ones(n_rows, int), np.zeros(n_rows, int)
     slopes = np.empty((_N_STAGES + 4, *x.shape))
@@ -279,7 +279,7 @@ def _checked_slope(slope: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _first_step(field, x, time, slope, end, tolerance) -> np.ndarray:
-    """Starting step by comparing the sizes of x, x' and a difference quotient for x''; Hairer et al., section II.4."""
+    """Starting step from the sizes of x, x' and a difference quotient for x''; Hairer et al., section II.4."""
     scale = tolerance.absolute + tolerance.relative * np.abs(x)
     size, speed = _rms(x / scale), _rms(slope / scale)
     guess = np.where((size < 1e-5) | (speed < 1e-5), 1e-6, 0.01 * size / speed)
@@ -315,7 +315,7 @@ def _try_step(field, x, time, step, slopes) -> np.ndarray:
 
 
 def _error_norm(slopes, step, x, x_new, tolerance) -> np.ndarray:
-    """Local error over tolerance, from the embedded fifth- and third-order estimates; Hairer et al., section II.10."""
+    """Local error over tolerance from the embedded fifth- and third-order estimates; Hairer et al., II.10."""
     scale = tolerance.absolute + tolerance.relative * np.maximum(np.abs(x), np.abs(x_new))
     fifth, third = ((_weighted_sums(_ERRORS, slopes) / scale) ** 2).sum(axis=-1)
     blend = np.sqrt((fifth + 0.01 * third) * x.shape[1])
@@ -325,16 +325,19 @@ def _error_norm(slopes, step, x, x_new, tolerance) -> np.ndarray:
 
 def _write_dense(field, x, x_new, time, step, slopes, t, written, reached, out) -> None:
     """Write the grid points written[i] <= k < reached[i] of every row i from the interpolant of this step."""
+    count = reached - written
+    row = np.repeat(np.arange(len(x)), count)
+    column = np.arange(len(row)) + np.repeat(written - np.cumsum(count) + count, count)
+    fraction = ((t[column] - time[row]) / step[row])[:, None]
+    if (fraction == 1.0).all():
+        out[row, column] = x_new[row]
+        return
     h = step[:, None]
     for s, (node, weights) in enumerate(_EXTRA_STAGES, start=_N_STAGES + 1):
         slopes[s] = field(x + h * _weighted_sum(weights, slopes), time, node, step)
     rise = x_new - x
     edge = [rise, h * slopes[0] - rise, 2.0 * rise - h * (slopes[_N_STAGES] + slopes[0])]
     terms = np.concatenate([edge, h * _weighted_sums(DOP853.D, slopes)])
-    count = reached - written
-    row = np.repeat(np.arange(len(x)), count)
-    column = np.arange(len(row)) + np.repeat(written - np.cumsum(count) + count, count)
-    fraction = ((t[column] - time[row]) / step[row])[:, None]
     factors = (fraction, 1.0 - fraction)
     value = 0.0
     for order in range(len(terms)):
