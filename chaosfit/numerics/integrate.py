@@ -22,6 +22,7 @@ _N_STAGES = DOP853.n_stages
 # Node and weights of each stage, the weights without their zero tail.
 _STAGES = [(DOP853.C[s], DOP853.A[s, :s]) for s in range(1, _N_STAGES)]
 _EXTRA_STAGES = [(DOP853.C_EXTRA[s], DOP853.A_EXTRA[s, : _N_STAGES + 1 + s]) for s in range(3)]
+_EVEN = np.arange(3 + len(DOP853.D)) % 2 == 0
 _ERRORS = np.array([DOP853.E5, DOP853.E3])
 
 _SAFETY, _MIN_FACTOR, _MAX_FACTOR = 0.9, 0.2, 10.0
@@ -338,11 +339,9 @@ def _write_dense(field, x, x_new, time, step, slopes, t, written, reached, out) 
     rise = x_new - x
     edge = [rise, h * slopes[0] - rise, 2.0 * rise - h * (slopes[_N_STAGES] + slopes[0])]
     terms = np.concatenate([edge, h * _weighted_sums(DOP853.D, slopes)])
-    factors = (fraction, 1.0 - fraction)
-    value = 0.0
-    for order in range(len(terms)):
-        value = (value + terms[-1 - order, row]) * factors[order % 2]
-    out[row, column] = x[row] + value
+    # Nested form f (a + (1 - f) (b + f (c + ...))) of the interpolant, expanded into one weight per term.
+    weights = np.cumprod(np.where(_EVEN, fraction, 1.0 - fraction), axis=1)
+    out[row, column] = x[row] + np.einsum("nk,knd->nd", weights, terms[:, row])
 
 
 def _implicit_trajectory(rhs, x0, t, tolerance, max_steps, time_dependent) -> np.ndarray:
