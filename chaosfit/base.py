@@ -454,7 +454,7 @@ class FlowDynamics(BaseDynamics):
     """Engine for methods that learn a right-hand side dx/dt = f(x, u) and integrate it.
 
     Subclasses have a constructor parameter `dt`, the time between two rows. When `fit` was given `y`,
-    the learned function is that map X[t] -> y[t] itself and nothing is integrated.
+    the learned function is that map X[t] -> y[t] itself and nothing is integrated (`_is_map`).
     """
 
     _tolerance: ClassVar[float] = 1e-10
@@ -463,8 +463,12 @@ class FlowDynamics(BaseDynamics):
     def _rhs(self, X: np.ndarray, u: np.ndarray | None) -> np.ndarray:
         """Evaluate f for rows X (N, d) and inputs u (N, p) or None; shape (N, d)."""
 
+    def _is_map(self) -> bool:
+        """Whether f gives the output itself instead of dx/dt."""
+        return not self._self_supervised
+
     def _teacher_forced(self, X, u):
-        if not self._self_supervised:
+        if self._is_map():
             return self._rhs(X, u)
         path = self._integrate(X, 1, None if u is None else u[:, np.newaxis])
         # predict is never NaN: a row from which the flow escapes at once keeps its value.
@@ -473,7 +477,7 @@ class FlowDynamics(BaseDynamics):
     def _free_run(self, context, n_steps, u):
         x = context[:, -1]
         u = None if u is None else u[:, -n_steps:]
-        if self._self_supervised:
+        if not self._is_map():
             return self._integrate(x, n_steps, u)
         path = np.full((len(x), n_steps, x.shape[1]), np.nan)
         for step in range(n_steps):
