@@ -452,11 +452,9 @@ def _unmet_requirement(record: Record) -> str | None:
     version = _host_version()
     if record.builtin or version is None:
         return None
-    for line in importlib.metadata.requires(record.dist) or ():
-        if _HOST not in line.lower():
-            continue
-        from packaging.requirements import Requirement
+    from packaging.requirements import Requirement
 
+    for line in importlib.metadata.requires(record.dist) or ():
         requirement = Requirement(line)
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         met = requirement.specifier.contains(version, prereleases=True)

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,7 +102,7 @@ def five(site):
         {"broken_plug": "import no_such_thing"},
     )
     install(site, "exit-plug", {"estimators": {"leaver": "exit_plug:X"}}, {"exit_plug": "import sys; sys.exit(3)"})
-    install(site, "copy-plug", {"estimators": {"nothing": "copy_plug:Model"}}, {"copy_plug": MODEL})
+    install(site, "ape-plug", {"estimators": {"nothing": "ape_plug:Model"}}, {"ape_plug": MODEL})
     install(
         site,
         "old-plug",
@@ -131,13 +132,13 @@ class TestListing:
 
     def test_nothing_is_imported(self, five):
         registry.records()
-        assert not {"fake_host", "good_plug", "broken_plug", "exit_plug", "copy_plug", "old_plug"} & set(sys.modules)
+        assert not {"fake_host", "good_plug", "broken_plug", "exit_plug", "ape_plug", "old_plug"} & set(sys.modules)
 
     def test_records_tell_value_owner_and_losers(self, five):
         rows = {record.name: record for record in registry.records()}
-        assert list(rows) == ["boom", "copy-plug/nothing", "good", "leaver", "nothing", "old"]
+        assert list(rows) == ["ape-plug/nothing", "boom", "good", "leaver", "nothing", "old"]
         assert rows["nothing"].builtin
-        assert rows["nothing"].shadows == ("copy-plug/nothing",)
+        assert rows["nothing"].shadows == ("ape-plug/nothing",)
         assert (rows["good"].value, rows["good"].dist, rows["good"].version) == (
             "good_plug:Model",
             "good-plug",
@@ -178,6 +179,12 @@ class TestListing:
         with pytest.warns(RuntimeWarning, match=r"Entry points of a package in .* are left out: UnicodeDecodeError"):
             assert registry.names() == ["nothing"]
         assert registry.names() == ["nothing"]  # said once
+
+    def test_foreign_metadata_is_not_even_parsed(self, site):
+        install(site, "foreign", {"estimators": {}})
+        (site / "foreign-1.0.dist-info" / "entry_points.txt").write_text("[their.group]\nno equals sign\n")
+        registry.refresh()
+        assert registry.names() == ["nothing"]
 
 
 class TestLoading:
@@ -264,6 +271,11 @@ class TestLoading:
                 "class X:\n    chaosfit_api = '1.0'\n    def simulate(self): ...",
                 "it was written for version '1.0' .*",
             ),
+            (
+                "systems",
+                "class X:\n    chaosfit_api = (0, 9)\n    def simulate(self): ...",
+                r"it was written for version \(0, 9\) .*",
+            ),
         ],
     )
     def test_a_broken_contract(self, site, group, code, reason):
@@ -283,7 +295,7 @@ class TestUnknownNames:
         ("name", "group", "message"),
         [
             ("nothin", "estimators", r"estimators have no 'nothin'; did you mean 'nothing'\?"),
-            ("Nothing", "estimators", r"did you mean 'nothing'\?"),
+            ("NOTHING", "estimators", r"did you mean 'nothing'\?"),
             (
                 "circle",
                 "estimators",
@@ -311,7 +323,7 @@ class TestUnknownNames:
 class TestDuplicates:
     def test_a_built_in_wins_and_the_loser_stays_reachable(self, five):
         assert registry.get("nothing").__module__ == "fake_host"
-        assert registry.get("copy-plug/nothing").__module__ == "copy_plug"
+        assert registry.get("ape-plug/nothing").__module__ == "ape_plug"
 
     @pytest.mark.parametrize("order", [("a-plug", "b-plug"), ("b-plug", "a-plug")])
     def test_then_the_alphabet_whatever_the_order_on_the_path(self, site, monkeypatch, order):
@@ -330,6 +342,13 @@ class TestDuplicates:
         registry.refresh()
         assert registry.names() == ["mine", "nothing"]
         assert registry.records()[0].shadows == ()
+
+    def test_the_same_line_twice_is_no_duplicate(self, site):
+        install(site, "plug", {"estimators": {"mine": "plug_code:Model"}})
+        entries = site / "plug-1.0.dist-info" / "entry_points.txt"
+        entries.write_text(entries.read_text() + "mine = plug_code:Model\n")
+        registry.refresh()
+        assert registry.names() == ["mine", "nothing"]
 
     def test_a_warning_as_error_does_not_spoil_the_tables(self, five):
         registry.refresh()
@@ -399,6 +418,10 @@ class TestDescribe:
         assert "y_true = (required)" in text
         assert "capabilities" not in text
 
+    def test_the_docstring_of_a_base_class_is_not_shown(self, site):
+        registry.register("child", type("Child", (registry.get("nothing"),), {}))
+        assert registry.describe("child").summary == ""
+
     def test_inputs_and_methods_of_the_default_object(self, site):
         from chaosfit.compose import NextStepRegressor
 
@@ -467,7 +490,13 @@ class TestThreads:
     def test_one_scan_for_all(self, site, monkeypatch):
         scans = []
         scan = registry._scan
-        monkeypatch.setattr(registry, "_scan", lambda: scans.append(1) or scan())
+
+        def slow_scan():
+            scans.append(1)
+            time.sleep(0.05)
+            return scan()
+
+        monkeypatch.setattr(registry, "_scan", slow_scan)
         registry.refresh()
         with ThreadPoolExecutor(8) as pool:
             classes = list(pool.map(lambda _: registry.get("nothing"), range(32)))
