@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = args.command(args)
             sys.stdout.flush()  # here, so that a closed pipe is noticed below and not at exit
         except KeyboardInterrupt:
-            kept = f"; the records written so far are kept in {args.out}" if hasattr(args, "out") else ""
+            out = getattr(args, "out", None)
+            kept = f"; the records written so far are kept in {out}" if out else ""
             return _fail(f"interrupted{kept}", 130)
         except BrokenPipeError:
             # The interpreter flushes stdout again at exit: give it something that accepts.
@@ -105,9 +106,25 @@ def _compare(args: argparse.Namespace) -> int:
     for name in args.methods or ():
         if name not in registry.names():
             registry.get(name)  # raises the error that suggests a name, before anything is computed
-    from chaosfit.benchmark import compare
+    from chaosfit.report.comparison import PAGE_NAME, compare, new_folder
 
-    return compare.main(args) or 0
+    args.out = args.out or str(new_folder(args.data))
+    given = {"n_starts": args.starts, "n_train": args.train, "horizon": args.horizon}
+    comparison = compare(
+        args.data,
+        args.methods,
+        dt=args.dt,
+        columns=args.columns,
+        time_column=args.time_column,
+        noise=args.noise,
+        random_state=args.seed,
+        n_jobs=args.jobs,
+        out=args.out,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    print(comparison)
+    print(f"\npage and records: {os.path.join(args.out, PAGE_NAME)}, records.jsonl")
+    return 0 if comparison.ranking else 1
 
 
 # The parser.
@@ -151,7 +168,8 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     # "extend": the option may also be repeated.
     names: dict[str, Any] = {"type": _words, "action": "extend", "metavar": "A,B"}
     count: dict[str, Any] = {"type": _positive_int, "metavar": "N"}
-    parser.add_argument("data", metavar="DATA", help="file with one row per time")
+    what = "name of a system, or file (CSV, text, Parquet, npy, npz) with one row per time"
+    parser.add_argument("data", metavar="DATA", help=what)
     data = parser.add_argument_group("data")
     data.add_argument("--columns", **names, help="columns to forecast (default: all)")
     data.add_argument("--time-column", metavar="NAME", help="column that holds the time")
@@ -165,12 +183,13 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     )
     protocol = parser.add_argument_group("protocol")
     protocol.add_argument("--methods", **names, help="names of estimators (default: a selection)")
-    protocol.add_argument("--train", **count, help="number of training rows")
-    protocol.add_argument("--starts", **count, help="number of forecasts per method")
-    protocol.add_argument("--horizon", type=_positive_int, metavar="STEPS", help="length of each forecast")
+    protocol.add_argument("--train", **count, help="training rows (default: 5000, or 60 percent of a file)")
+    protocol.add_argument("--starts", **count, help="forecasts per method (default: 20)")
+    steps = "steps of each forecast (default: 15 Lyapunov times)"
+    protocol.add_argument("--horizon", type=_positive_int, metavar="STEPS", help=steps)
     protocol.add_argument("--seed", type=_non_negative_int, default=0, metavar="N", help="default: 0")
     running = parser.add_argument_group("running")
-    running.add_argument("--out", default="chaosfit-results", metavar="DIR", help="default: %(default)s")
+    running.add_argument("--out", metavar="DIR", help="folder for page and records (default: a new one)")
     running.add_argument("--jobs", **count, default=1, help="processes (default: 1)")
 
 

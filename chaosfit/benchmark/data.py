@@ -1,0 +1,396 @@
+"""Turn what a user names (a system, a file, an array) into one `Dataset`, or say why that is impossible."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chaosfit import registry
+
+_TEXT = (".csv", ".tsv", ".txt", ".dat")
+_SUFFIXES = (*_TEXT, ".parquet", ".npy", ".npz")
+_TIME_NAMES = ("time", "t")
+# Rows from which the Lyapunov exponent of unknown data is estimated: it sets the unit of time, no more.
+_ESTIMATION_ROWS = 5000
+# Steps may differ by this share of their median: times are often written with few digits.
+_STEP_TOLERANCE = 0.05
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """One trajectory and what is known about it.
+
+    Attributes
+    ----------
+    name : str
+        Short name for titles and folders.
+    X : ndarray of shape (n, d)
+        Finite float64 rows, equally spaced in time.
+    columns : tuple of str
+        One name per variable.
+    dt : float or None
+        Time between two rows; None if unknown.
+    lyapunov_exponent : float or None
+        Largest exponent per unit of time (per row where `dt` is None); None if unknown.
+    exponent_source : str
+        Where the exponent comes from, such as "published" or "estimated from the data".
+    source : str
+        Where the rows come from.
+    """
+
+    name: str
+    X: np.ndarray
+    columns: tuple[str, ...]
+    dt: float | None = None
+    lyapunov_exponent: float | None = None
+    exponent_source: str = "unknown"
+    source: str = "array"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the rows: equal for equal numbers, whatever the name."""
+        digest = hashlib.sha256(repr(self.X.shape).encode())
+        digest.update(np.ascontiguousarray(self.X).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def lyapunov_steps(self) -> float | None:
+        """Number of rows in one Lyapunov time; None if the exponent is unknown."""
+        if self.lyapunov_exponent is None:
+            return None
+        return 1.0 / (self.lyapunov_exponent * (self.dt or 1.0))
+
+
+def is_path(source: Any) -> bool:
+    """Whether a data source names a file; any other text is the name of a system."""
+    if isinstance(source, os.PathLike):
+        return True
+    if not isinstance(source, str):
+        return False
+    return os.sep in source or Path(source).suffix.lower() in _SUFFIXES or Path(source).is_file()
+
+
+def with_exponent(data: Dataset, exponent: float | None = None, n_rows: int | None = None) -> Dataset:
+    """Give a `Dataset` its largest Lyapunov exponent: the one given, the known one, else an estimate.
+
+    The estimate uses the first `n_rows` rows, and stays None where they show no exponential growth.
+    """
+    if exponent is not None:
+        return dataclasses.replace(data, lyapunov_exponent=float(exponent), exponent_source="given")
+    if data.lyapunov_exponent is not None or data.exponent_source == "published":
+        return data
+    from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            estimate = float(largest_lyapunov_exponent(data.X[: n_rows or _ESTIMATION_ROWS], dt=data.dt or 1.0))
+        except ValueError:
+            return data
+    if not 0 < estimate < np.inf:
+        return data
+    return dataclasses.replace(data, lyapunov_exponent=estimate, exponent_source="estimated from the data")
+
+
+# ---------------------------------------------------------------------- systems
+def find_system(source: Any) -> Any:
+    """Return the system that is meant, or None if `source` is a file or an array.
+
+    Parameters
+    ----------
+    source : object with `simulate`, or str
+        A name is looked up among the systems of chaosfit and its plugins, then in the installed dysts.
+
+    Raises
+    ------
+    LookupError
+        If nobody knows the name; the message suggests similar ones.
+    """
+    if hasattr(source, "simulate"):
+        return source
+    if not isinstance(source, str) or is_path(source):
+        return None
+    try:
+        return registry.make(source, group="systems")
+    except LookupError as unknown:
+        try:
+            from chaosfit.bridges.dysts import DystsSystem
+
+            return DystsSystem(source)
+        except (ImportError, LookupError, ValueError):
+            raise LookupError(f"{source!r} is neither a file nor a system: {unknown}") from None
+
+
+def from_system(
+    system: Any,
+    n_rows: int,
+    random_state: int,
+    *,
+    name: str = "",
+    dt: float | None = None,
+    columns: Sequence[str | int] | None = None,
+) -> Dataset:
+    """Simulate `n_rows` rows of a system, seeded; `columns` says which variables are observed."""
+    dt = system.dt if dt is None else dt
+    X = system.simulate(n_rows, dt=dt, random_state=random_state)
+    data = from_table(X, columns=columns, dt=dt, name=name or type(system).__name__)
+    exponent = system.lyapunov_exponent
+    return dataclasses.replace(
+        data,
+        lyapunov_exponent=exponent if exponent and exponent > 0 else None,
+        exponent_source="published" if exponent else "unknown",
+        source=f"{system!r}, random_state={random_state}",
+    )
+
+
+# ---------------------------------------------------------------------- files and arrays
+def read_file(
+    path: str | os.PathLike,
+    *,
+    time_column: str | int | None = None,
+    columns: Sequence[str | int] | None = None,
+    dt: float | None = None,
+) -> Dataset:
+    """Read a trajectory from a CSV, TSV, text, Parquet, .npy or .npz file, one row per time.
+
+    Parameters
+    ----------
+    path : path
+        A .npz file holds one array, or the rows as `X` and, if known, the step as `dt`.
+    time_column : str or int, optional
+        Column that holds the time: numbers, or dates (the unit is then one second). A column called
+        "time" or "t" is taken by default.
+    columns : sequence of str or int, optional
+        Columns to use, by name or by number from 0. Default: all but the time.
+    dt : float, optional
+        Time between two rows. Default: from the time column, else unknown.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"cannot read {path}: expected a file that ends in {', '.join(_SUFFIXES)}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"cannot read {path}: there is no such file.")
+    try:
+        if suffix == ".parquet":
+            table = _read_parquet(path)
+        elif suffix in (".npy", ".npz"):
+            table, stored_dt = _read_numpy(path)
+            dt = stored_dt if dt is None else dt
+        else:
+            table = _read_text(path)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"cannot read {path}: {str(error).strip()}") from error
+    data = from_table(table, time_column=time_column, columns=columns, dt=dt, name=path.stem)
+    return dataclasses.replace(data, source=str(path))
+
+
+def from_table(
+    table: Any,
+    *,
+    time_column: str | int | None = None,
+    columns: Sequence[str | int] | None = None,
+    dt: float | None = None,
+    name: str = "data",
+) -> Dataset:
+    """Make a `Dataset` of an array (n,) or (n, d) or a DataFrame; parameters as for `read_file`."""
+    frame = _as_frame(table)
+    time_name = _time_name(frame, time_column)
+    if time_name is not None:
+        step = _time_step(frame[time_name], time_name)
+        dt = step if dt is None else dt
+        frame = frame.drop(columns=time_name)
+    if columns is not None:
+        frame = frame[[_column_name(frame, column) for column in columns]]
+    if not frame.shape[1]:
+        raise ValueError("there is no column to forecast: the data hold nothing but the time.")
+    frame = _drop_constant(_numeric(frame))
+    if frame.shape[0] < frame.shape[1]:
+        raise ValueError(
+            f"the data have {frame.shape[0]} rows and {frame.shape[1]} columns, and rows must be consecutive "
+            f"times; did you mean the transpose?"
+        )
+    return Dataset(name, frame.to_numpy(dtype=np.float64), tuple(frame.columns), dt=dt)
+
+
+def _numbered(n_variables: int) -> list[str]:
+    return [f"x{i}" for i in range(n_variables)]
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    """Read a table whose first line may hold names, also behind a #; the separator is found there."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline().strip()
+    if not first:
+        raise ValueError("the first line is empty; expected column names or numbers.")
+    separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
+    words = [word.strip().strip("\"'") for word in first.lstrip("# ").split(separator)]
+    named = not _are_numbers(words)
+    frame = pd.read_csv(
+        path,
+        sep=separator or r"\s+",
+        header=None,
+        skiprows=1 if named and not first.startswith("#") else 0,
+        comment="#",
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    if not named:
+        return frame
+    if len(words) != frame.shape[1]:
+        raise ValueError(f"the first line has {len(words)} names, but the rows have {frame.shape[1]} values.")
+    frame.columns = words
+    return _name_index(frame)
+
+
+def _name_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """A first column without a name is the index of a saved DataFrame: the time, unless there is one."""
+    if frame.columns[0]:
+        return frame
+    if any(name.lower() in _TIME_NAMES for name in frame.columns):
+        return frame.iloc[:, 1:]
+    return frame.rename(columns={"": "time"})
+
+
+def _are_numbers(words: list[str]) -> bool:
+    try:
+        [float(word) for word in words]
+    except ValueError:
+        return False
+    return True
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise ImportError("Parquet files need pyarrow: pip install 'chaosfit[parquet]'.") from None
+
+
+def _read_numpy(path: Path) -> tuple[np.ndarray, float | None]:
+    content = np.load(path, allow_pickle=False)
+    if isinstance(content, np.ndarray):
+        return content, None
+    with content:
+        arrays = {key: content[key] for key in content.files}
+    dt = float(arrays.pop("dt")) if np.ndim(arrays.get("dt", [])) == 0 else None
+    if "X" in arrays:
+        return arrays["X"], dt
+    if len(arrays) == 1:
+        return next(iter(arrays.values())), dt
+    raise ValueError(f"expected one array, or one called 'X', found {', '.join(arrays) or 'none'}.")
+
+
+def _as_frame(table: Any) -> pd.DataFrame:
+    if isinstance(table, pd.Series):
+        table = table.to_frame()
+    if not isinstance(table, pd.DataFrame):
+        try:
+            array = np.asarray(table)
+        except ValueError:
+            raise ValueError("the rows have different lengths: expected an array of shape (n, d).") from None
+        if array.ndim not in (1, 2) or not array.size:
+            raise ValueError(f"expected one trajectory of shape (n, d), got an array of shape {array.shape}.")
+        array = array[:, np.newaxis] if array.ndim == 1 else array
+        table = pd.DataFrame(array, columns=_numbered(array.shape[1]))
+    if not len(table):
+        raise ValueError("the data hold no rows.")
+    default_names = all(isinstance(column, int) for column in table.columns)
+    names = _numbered(table.shape[1]) if default_names else [str(c).strip() for c in table.columns]
+    repeated = {column for column in names if names.count(column) > 1}
+    if repeated:
+        raise ValueError(f"column name {sorted(repeated)[0]!r} occurs more than once.")
+    return table.set_axis(names, axis=1)
+
+
+def _column_name(frame: pd.DataFrame, column: str | int) -> str:
+    names = list(frame.columns)
+    if str(column) in names:
+        return str(column)
+    if str(column).isdigit() and int(column) < len(names):
+        return names[int(column)]
+    raise ValueError(f"there is no column {column!r}; there are {', '.join(names)}.")
+
+
+def _time_name(frame: pd.DataFrame, time_column: str | int | None) -> str | None:
+    if time_column is not None:
+        return _column_name(frame, time_column)
+    found = [name for name in frame.columns if name.lower() in _TIME_NAMES]
+    return found[0] if found else None
+
+
+def _time_step(times: pd.Series, name: str) -> float:
+    """Return the common step of a time column, or refuse it."""
+    if not pd.api.types.is_numeric_dtype(times):
+        try:
+            dates = pd.to_datetime(times)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"time column {name!r} holds neither numbers nor dates: {error}") from None
+        times = (dates - dates.iloc[0]).dt.total_seconds()
+    values = times.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"time column {name!r} has no value in row {row} (counting from 0).")
+    if len(values) < 2:
+        raise ValueError(f"time column {name!r} has {len(values)} row; no step can be read from it.")
+    steps = np.diff(values)
+    if (steps <= 0).any():
+        row = int(np.argmax(steps <= 0)) + 1
+        raise ValueError(
+            f"time column {name!r} is not increasing: row {row} has {values[row]:g} after {values[row - 1]:g} "
+            f"(counting from 0). Sort the rows by time and remove repeated ones."
+        )
+    step = float((values[-1] - values[0]) / (len(values) - 1))
+    uneven = np.abs(steps - np.median(steps)) > _STEP_TOLERANCE * np.median(steps)
+    if uneven.any():
+        row = int(np.argmax(uneven)) + 1
+        raise ValueError(
+            f"time column {name!r} is not equally spaced: the usual step is {np.median(steps):g}, but "
+            f"{steps[row - 1]:g} before row {row} (counting from 0). Interpolate the data to equal steps, or "
+            f"use an uninterrupted part."
+        )
+    return step
+
+
+def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert every column to float64; name column and row of what is no finite number."""
+    numbers = {}
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype.kind == "c":
+            raise ValueError(f"column {name!r} holds complex numbers; pass real and imaginary part as columns.")
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            row, entry = int(bad[0]), column.iloc[bad[0]]
+            missing = entry is None or entry is pd.NA or entry != entry
+            what = "is missing (NaN)" if missing else f"is {str(entry)!r}, not a finite number"
+            raise ValueError(
+                f"column {name!r}: the value in row {row} (counting from 0) {what}; {len(bad)} such value(s) "
+                f"in this column. Interpolate it, use an uninterrupted part, or choose other columns."
+            )
+        numbers[name] = values
+    return pd.DataFrame(numbers)
+
+
+def _drop_constant(frame: pd.DataFrame) -> pd.DataFrame:
+    constant = [name for name in frame.columns if np.ptp(frame[name].to_numpy()) == 0]
+    if len(constant) == frame.shape[1]:
+        raise ValueError("every column is constant: there is nothing to forecast.")
+    if constant:
+        warnings.warn(
+            f"column(s) {', '.join(constant)} are constant and left out: they carry no dynamics.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return frame.drop(columns=constant)

@@ -1,0 +1,201 @@
+"""The protocol: which rows train, from where the forecasts start, how long they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chaosfit.benchmark.data import Dataset, find_system, from_system, from_table, is_path, read_file, with_exponent
+
+_N_TRAIN = 5000
+_N_CONTEXT = 500
+_MAX_TRAIN = 20_000
+_MAX_HORIZON = 2000
+_MIN_ROWS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How the rows are used. The first `n_train` train; no method sees a later one before its turn.
+
+    Attributes
+    ----------
+    n_train : int
+        Rows of the first part.
+    n_context : int
+        Rows before a start that every method is shown, all of them after the training rows.
+    n_starts, horizon : int
+        Number of forecasts and of steps in each.
+    score_steps : int
+        Steps over which nRMSE and sMAPE are taken.
+    noise : float
+        Standard deviation of the noise on training rows and contexts, in units of each variable's. The
+        forecasts are judged against the rows without it.
+    threshold : float
+        Scaled error up to which a forecast is valid.
+    random_state : int
+        Seed of the noise, and of every method that has a `random_state`.
+    """
+
+    n_train: int
+    n_context: int
+    n_starts: int
+    horizon: int
+    score_steps: int
+    noise: float = 0.0
+    threshold: float = 0.4
+    random_state: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Rows with which every forecast has a stretch of truth of its own."""
+        return self.n_train + self.n_context + self.n_starts * self.horizon
+
+
+def plan(
+    n_rows: int | None,
+    lyapunov_steps: float | None,
+    *,
+    n_train: int | None = None,
+    n_starts: int = 20,
+    horizon: int | None = None,
+    noise: float = 0.0,
+    random_state: int = 0,
+) -> Protocol:
+    """Choose what the user left open.
+
+    Parameters
+    ----------
+    n_rows : int or None
+        Rows available. None: as many as the protocol asks for, because they can be simulated.
+    lyapunov_steps : float or None
+        Rows in one Lyapunov time, if known.
+    n_train : int, optional
+        Default: 5000, or 60 percent of the rows but at most 20000 where their number is given.
+    n_starts : int
+    horizon : int, optional
+        Default: 15 Lyapunov times (500 steps where the exponent is unknown), at most 2000 steps and a
+        quarter of the later part.
+    noise : float
+    random_state : int
+
+    Raises
+    ------
+    ValueError
+        If the rows do not suffice.
+
+    Examples
+    --------
+    >>> plan(None, 55.2).horizon
+    828
+    >>> plan(1000, None)
+    Protocol(n_train=600, n_context=100, n_starts=20, horizon=100, score_steps=20, ...)
+    """
+    default_horizon = 500 if lyapunov_steps is None else min(_MAX_HORIZON, max(10, round(15 * lyapunov_steps)))
+    n_context = _N_CONTEXT
+    if n_rows is None:
+        n_train = n_train or _N_TRAIN
+    else:
+        if n_rows < _MIN_ROWS:
+            raise ValueError(f"the data have {n_rows} rows; a comparison needs at least {_MIN_ROWS}.")
+        n_train = n_train or min(int(0.6 * n_rows), _MAX_TRAIN)
+        quarter = max((n_rows - n_train) // 4, 1)
+        n_context, default_horizon = min(n_context, quarter), min(default_horizon, quarter)
+    horizon = horizon or default_horizon
+    if n_rows is not None and n_rows < n_train + n_context + horizon:
+        raise ValueError(
+            f"{n_rows} rows are too few for n_train={n_train} rows, then {n_context} rows of context and a "
+            f"forecast of horizon={horizon} steps. Train on fewer rows or forecast fewer steps."
+        )
+    # Two Lyapunov times: long enough to separate methods, too short for all to have lost the track.
+    score_steps = horizon // 5 if lyapunov_steps is None else round(2 * lyapunov_steps)
+    score_steps = min(max(score_steps, 1), horizon)
+    return Protocol(n_train, n_context, n_starts, horizon, score_steps, noise, random_state=random_state)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """The rows of a data set in their roles.
+
+    Attributes
+    ----------
+    train : ndarray of shape (n_train, d)
+    contexts : ndarray of shape (B, n_context, d)
+    targets : ndarray of shape (B, horizon, d)
+        The truth, without noise.
+    scale : ndarray of shape (d,)
+        Standard deviation of the training rows without noise: the unit of error.
+    starts : ndarray of shape (B,)
+        Row number of the first step of each forecast.
+    """
+
+    train: np.ndarray
+    contexts: np.ndarray
+    targets: np.ndarray
+    scale: np.ndarray
+    starts: np.ndarray
+
+
+def split(data: Dataset, protocol: Protocol) -> Split:
+    """Cut the rows: training first, then starts spread evenly over the rest."""
+    X = data.X
+    first, last = protocol.n_train + protocol.n_context, len(X) - protocol.horizon
+    if last < first:
+        raise ValueError(f"the protocol needs {first + protocol.horizon} rows, the data have {len(X)}.")
+    starts = np.unique(np.linspace(first, last, protocol.n_starts).astype(int))
+    scale = X[: protocol.n_train].std(axis=0)
+    seen = X
+    if protocol.noise:
+        rng = np.random.default_rng(protocol.random_state)
+        seen = X + protocol.noise * scale * rng.standard_normal(X.shape)
+    return Split(
+        train=seen[: protocol.n_train],
+        contexts=np.stack([seen[start - protocol.n_context : start] for start in starts]),
+        targets=np.stack([X[start : start + protocol.horizon] for start in starts]),
+        scale=scale,
+        starts=starts,
+    )
+
+
+def prepare_data(
+    source: Any,
+    *,
+    dt: float | None = None,
+    lyapunov_exponent: float | None = None,
+    columns: Sequence[str | int] | None = None,
+    time_column: str | int | None = None,
+    random_state: int = 0,
+    **choices: Any,
+) -> tuple[Dataset, Protocol]:
+    """Open a data source (system, name, file, array) and plan the protocol for it.
+
+    Parameters
+    ----------
+    source, dt, lyapunov_exponent, columns, time_column, random_state
+        See `chaosfit.compare`.
+    **choices
+        Passed to `plan`.
+    """
+    if dt is not None and not 0 < dt < np.inf:
+        raise ValueError(f"dt must be a finite number > 0, got {dt}.")
+    if lyapunov_exponent is not None and not 0 < lyapunov_exponent < np.inf:
+        raise ValueError(f"lyapunov_exponent must be a finite number > 0, got {lyapunov_exponent}.")
+    options = {"random_state": random_state, **choices}
+    system = find_system(source)
+    if system is None:
+        read = read_file if is_path(source) else from_table
+        data = read(source, dt=dt, columns=columns, time_column=time_column)
+        data = with_exponent(data, lyapunov_exponent, choices.get("n_train"))
+        return data, plan(len(data.X), data.lyapunov_steps, **options)
+    if time_column is not None:
+        raise ValueError(f"time_column is for files and tables, but {source!r} is a system; leave it out.")
+    dt = system.dt if dt is None else dt
+    exponent = lyapunov_exponent or system.lyapunov_exponent
+    lyapunov_steps = 1.0 / (exponent * dt) if exponent and exponent > 0 else None
+    protocol = plan(None, lyapunov_steps, **options)
+    name = source if isinstance(source, str) else ""
+    data = from_system(system, protocol.n_rows, random_state, name=name, dt=dt, columns=columns)
+    return with_exponent(data, lyapunov_exponent), protocol

@@ -1,0 +1,90 @@
+"""Records as lines of JSON: written one by one as they come, readable after an interrupt at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "records.jsonl"
+
+
+class RecordFile:
+    """The file of records in a folder; opening it makes sure, before any work, that it can be written.
+
+    A line is handed to the system in one piece, so an interrupt leaves whole lines; the torn last line of a
+    crash or a full disk is removed when the file is opened again, and skipped by `read_records`.
+
+    Parameters
+    ----------
+    folder : path
+        Created if needed.
+
+    Attributes
+    ----------
+    path : Path
+    keys : set of str
+        Keys of the records that are there.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.path = Path(folder) / FILE_NAME
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise OSError(
+                f"cannot write results to {Path(folder)}: {error.strerror or error}. Choose another folder."
+            ) from None
+        self._file.truncate(_complete_size(self.path))
+        self.keys = {record["key"] for record in read_records(self.path)}
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        line = json.dumps(record, allow_nan=False, default=_to_builtin).encode() + b"\n"
+        if self._file.write(line) != len(line):
+            raise OSError(f"cannot write results to {self.path}: the disk is full.")
+        self.keys.add(record["key"])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_records(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Read the records of a file, or of the folder that holds it; a torn last line is skipped.
+
+    Raises
+    ------
+    ValueError
+        If a complete line is not a record; the message names the line.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    content = path.read_bytes()[: _complete_size(path)]
+    records = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            record["key"], record["method"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}, line {number} is not a record; remove the line or the file.") from None
+        records.append(record)
+    return records
+
+
+def _complete_size(path: Path) -> int:
+    """Number of bytes up to the end of the last complete line."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _to_builtin(value: Any) -> Any:
+    """NumPy scalars and paths in plugin parameters become plain values."""
+    return value.item() if hasattr(value, "item") else str(value)

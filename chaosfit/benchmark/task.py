@@ -1,0 +1,231 @@
+"""One task: fit one method on the first part of one data set, forecast from many later starts, score.
+
+Everything that determines the result goes into `Task.key`; everything that came out is one flat
+dictionary, the record. A list of tasks is a benchmark: `compare` makes a short one, a suite a long one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import time
+import traceback
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from chaosfit import __version__
+from chaosfit.benchmark.data import Dataset
+from chaosfit.benchmark.protocol import Protocol, Split, split
+from chaosfit.metrics.attractor import state_space_divergence, state_space_divergence_mixture
+from chaosfit.metrics.forecast import nrmse, smape, valid_steps
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """A method, a data set and a protocol.
+
+    Attributes
+    ----------
+    method : str
+        Label of the method.
+    estimator : estimator or Exception
+        Unfitted. An exception stands for a method that could not be made; its record tells why.
+    data : Dataset
+    protocol : Protocol
+    """
+
+    method: str
+    estimator: BaseEstimator | Exception
+    data: Dataset
+    protocol: Protocol
+
+    @functools.cached_property
+    def prepared(self) -> BaseEstimator:
+        """The estimator that is fitted: time step and seed filled in where it leaves them open."""
+        if isinstance(self.estimator, Exception):
+            raise self.estimator
+        return _prepare(self.estimator, self.data.dt, self.protocol.random_state)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of everything that determines the result; the same task has the same key in every process."""
+        try:
+            described = _describe(self.prepared)
+        except Exception as error:
+            described = repr(error)
+        content = [
+            __version__,
+            self.method,
+            described,
+            self.data.fingerprint,
+            [self.data.dt, self.data.lyapunov_exponent],
+            dataclasses.asdict(self.protocol),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
+    """Run one task and return its record. A method that fails in whatever way is a record, too.
+
+    Parameters
+    ----------
+    task : Task
+    keep_forecasts : bool, default=False
+        Add the forecasts (B, horizon, d) as an array under "forecasts"; it is no part of the written record.
+
+    Returns
+    -------
+    dict
+        "status" is "ok" or "failed", "reason" why. Scores are lists with one number per start; null stands
+        for a number that is not finite.
+    """
+    record = _identity(task)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            parts = split(task.data, task.protocol)
+            forecasts, costs = _forecast(task.prepared, parts)
+            scores = score(parts, forecasts, task.data, task.protocol)
+        # A method may call sys.exit; only the user's own interrupt may end the run.
+        except (Exception, SystemExit) as error:
+            record |= {
+                "status": "failed",
+                "reason": f"{type(error).__name__}: {error}",
+                "traceback": traceback.format_exc(),
+            }
+        else:
+            record |= {"status": "ok", "reason": ""} | costs | scores
+            if keep_forecasts:
+                record["forecasts"] = forecasts
+    record["warnings"] = sorted({" ".join(str(w.message).split()) for w in caught})
+    return record
+
+
+def score(parts: Split, forecasts: np.ndarray, data: Dataset, protocol: Protocol) -> dict[str, Any]:
+    """Judge forecasts (B, horizon, d); a value that is not finite counts as a failure everywhere."""
+    truth, scale = parts.targets, parts.scale
+    steps: Any = valid_steps(truth, forecasts, threshold=protocol.threshold, scale=scale)
+    per_step = 1.0 / (data.lyapunov_steps or 1.0)
+    n_score = protocol.score_steps
+    return {
+        "valid_time": _plain(steps * per_step),
+        "valid_steps": steps.tolist(),
+        "n_censored": int((steps == protocol.horizon).sum()),
+        "nrmse": _plain(nrmse(truth, forecasts, scale=scale, horizon=n_score)),
+        "smape": _plain(smape(truth, forecasts, horizon=n_score)),
+        "d_stsp": _plain(climate_distance(truth, forecasts)),
+        "n_diverged": int((~np.isfinite(forecasts).all(axis=(1, 2))).sum()),
+    }
+
+
+def climate_distance(truth: np.ndarray, forecasts: np.ndarray) -> float:
+    """State space divergence between all states of two batches (B, h, d), whatever their order.
+
+    Boxes for up to three variables, Gaussian mixtures above, as in arXiv:2505.13192. A state that is not
+    finite counts as one outside every box.
+    """
+    d = truth.shape[2]
+    truth, forecasts = truth.reshape(-1, d), forecasts.reshape(-1, d)
+    if d > 3:
+        return float(state_space_divergence_mixture(truth, forecasts))
+    outside = np.abs(truth).max() * 1e6 + 1.0
+    return float(state_space_divergence(truth, np.where(np.isfinite(forecasts), forecasts, outside)))
+
+
+def _forecast(estimator: BaseEstimator, parts: Split) -> tuple[np.ndarray, dict[str, float]]:
+    """Fit, then roll out from all starts in one batch; also the seconds that both took."""
+    clocks = [(time.perf_counter(), time.process_time())]
+    estimator.fit(parts.train)
+    clocks.append((time.perf_counter(), time.process_time()))
+    forecasts = np.asarray(estimator.forecast(parts.targets.shape[1], parts.contexts), dtype=np.float64)
+    clocks.append((time.perf_counter(), time.process_time()))
+    if forecasts.shape != parts.targets.shape:
+        raise ValueError(f"expected a forecast of shape {parts.targets.shape}, got {forecasts.shape}.")
+    (fit_wall, fit_cpu), (forecast_wall, forecast_cpu) = np.diff(clocks, axis=0).tolist()
+    return forecasts, {
+        "fit_seconds": fit_wall,
+        "fit_cpu_seconds": fit_cpu,
+        "forecast_seconds": forecast_wall,
+        "forecast_cpu_seconds": forecast_cpu,
+    }
+
+
+def _identity(task: Task) -> dict[str, Any]:
+    """The part of the record that is known before anything has run."""
+    data, protocol = task.data, task.protocol
+    try:
+        parameters = _describe(task.prepared)
+    except Exception:
+        parameters = {}
+    return {
+        "key": task.key,
+        "method": task.method,
+        "parameters": parameters,
+        "data": {
+            "name": data.name,
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "n_rows": len(data.X),
+            "columns": list(data.columns),
+            "dt": data.dt,
+            "lyapunov_exponent": data.lyapunov_exponent,
+            "exponent_source": data.exponent_source,
+        },
+        "protocol": dataclasses.asdict(protocol),
+        "unit": "Lyapunov times" if data.lyapunov_exponent else "steps",
+        "versions": {"chaosfit": __version__} | {package: importlib.metadata.version(package) for package in _PACKAGES},
+    }
+
+
+def _prepare(estimator: BaseEstimator, dt: float | None, random_state: int) -> BaseEstimator:
+    """Clone; fill in the time step and the seed wherever the user left the default."""
+    estimator = clone(estimator)
+    for name, value in estimator.get_params(deep=True).items():
+        owner_name, _, parameter = name.rpartition("__")
+        owner = estimator.get_params(deep=True)[owner_name] if owner_name else estimator
+        if parameter == "random_state" and value is None:
+            estimator.set_params(**{name: random_state})
+        elif parameter == "dt" and dt is not None and value == _default(owner, "dt"):
+            estimator.set_params(**{name: dt})
+    return estimator
+
+
+def _default(estimator: BaseEstimator, parameter: str) -> Any:
+    return inspect.signature(type(estimator)).parameters[parameter].default
+
+
+def _describe(value: Any) -> Any:
+    """Turn an estimator or a parameter into plain JSON that is the same in every process."""
+    if isinstance(value, BaseEstimator):
+        params = {name: _describe(each) for name, each in sorted(value.get_params(deep=False).items())}
+        return {"class": f"{type(value).__module__}.{type(value).__qualname__}"} | params
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
+        return f"array {value.shape} {value.dtype} {digest}"
+    if isinstance(value, list | tuple):
+        return [_describe(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _describe(each) for key, each in value.items()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | np.number):
+        return _plain(value)
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+def _plain(values: Any) -> Any:
+    """Numbers as JSON knows them; None for what is not finite."""
+    if np.ndim(values):
+        return [_plain(value) for value in values]
+    return float(values) if np.isfinite(values) else None
