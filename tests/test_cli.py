@@ -34,18 +34,17 @@ def plugins(tmp_path, monkeypatch):
 
 @pytest.fixture
 def compare(monkeypatch):
-    """Replace the benchmark behind `chaosfit compare`; the arguments it gets are in `.seen`."""
+    """Replace the work of `chaosfit compare`; the arguments it gets are in `.seen`."""
+    spy = types.SimpleNamespace(seen=None, problem=None)
 
-    def main(args):
-        module.seen = args
-        if module.problem is not None:
-            raise module.problem
+    def command(args):
+        spy.seen = args
+        if spy.problem is not None:
+            raise spy.problem
+        return 0
 
-    module = types.SimpleNamespace(main=main, seen=None, problem=None)
-    package = types.ModuleType("chaosfit.benchmark")
-    package.compare = module
-    monkeypatch.setitem(sys.modules, "chaosfit.benchmark", package)
-    return module
+    monkeypatch.setattr(cli, "_compare", command)
+    return spy
 
 
 def program(*arguments, **options):
@@ -147,7 +146,7 @@ class TestCompareArguments:
         assert seen.data == "series.csv"
         assert (seen.methods, seen.columns, seen.time_column, seen.dt) == (None, None, None, None)
         assert (seen.starts, seen.horizon, seen.train) == (None, None, None)
-        assert (seen.noise, seen.seed, seen.jobs, seen.out) == (0.0, 0, 1, "chaosfit-results")
+        assert (seen.noise, seen.seed, seen.jobs) == (0.0, 0, 1)
 
     def test_everything(self, compare):
         names = "next_step_regressor, transformed_dynamics"
@@ -173,9 +172,8 @@ class TestCompareArguments:
             "debug": True,
         }
 
-    def test_an_unknown_method_is_noticed_before_any_work(self, compare, capsys):
+    def test_an_unknown_method_is_noticed_before_any_work(self, capsys):
         assert cli.main(["compare", "a.csv", "--methods", "next_step_regresor"]) == 2
-        assert compare.seen is None
         assert "did you mean 'next_step_regressor'?" in one_error(capsys)
 
     @pytest.mark.parametrize(
@@ -213,13 +211,13 @@ class TestErrors:
             (
                 KeyboardInterrupt(),
                 130,
-                "chaosfit: interrupted; the records written so far are kept in chaosfit-results",
+                "chaosfit: interrupted; the records written so far are kept in results",
             ),
         ],
     )
     def test_one_line(self, compare, capsys, problem, code, message):
         compare.problem = problem
-        assert cli.main(["compare", "a.csv"]) == code
+        assert cli.main(["compare", "a.csv", "--out", "results"]) == code
         assert one_error(capsys) == message
 
     @pytest.mark.parametrize("argv", [["--debug", "compare", "a.csv"], ["compare", "a.csv", "--debug"]])
