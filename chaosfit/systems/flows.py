@@ -1,0 +1,189 @@
+"""Ordinary differential equations with published invariants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from chaosfit.systems.system import Flow
+
+__all__ = ["Lorenz63", "Lorenz96", "Rossler"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lorenz63(Flow):
+    """Lorenz's three-variable model of convection.
+
+    dx/dt = sigma (y - x),  dy/dt = x (rho - z) - y,  dz/dt = x y - beta z.
+
+    Parameters
+    ----------
+    sigma, rho, beta : float
+        Published: 10, 28, 8/3. The sum of the Lyapunov exponents is -(sigma + 1 + beta) exactly.
+    tolerance : float
+        Local error of the integration.
+
+    References
+    ----------
+    Lorenz, J. Atmos. Sci. 20, 130, 1963, doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2. Exponents and dimension:
+    Sprott, Chaos and Time-Series Analysis, 2003, ISBN 978-0-19-850840-3.
+
+    Examples
+    --------
+    >>> from chaosfit.systems.flows import Lorenz63
+    >>> Lorenz63().simulate(100, random_state=0).shape
+    (100, 3)
+    """
+
+    sigma: float = 10.0
+    rho: float = 28.0
+    beta: float = 8.0 / 3.0
+
+    name: ClassVar[str] = "lorenz63"
+    dim: ClassVar[int] = 3
+    dt: ClassVar[float] = 0.01
+    transient: ClassVar[float] = 30.0
+    initial_state: ClassVar[tuple[float, ...]] = (1.0, 1.0, 20.0)
+    initial_spread: ClassVar[float] = 1.0
+    published_exponents: ClassVar[tuple[float, ...]] = (0.9056, 0.0, -14.5723)
+    published_dimension: ClassVar[float] = 2.062
+    reference: ClassVar[str] = (
+        "doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; Sprott 2003, ISBN 978-0-19-850840-3"
+    )
+
+    def rhs(self, X):
+        x, y, z = X.T
+        return np.array([self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z]).T
+
+    def jacobian(self, X):
+        out = np.zeros((len(X), 3, 3))
+        out[:, 0, :2] = -self.sigma, self.sigma
+        out[:, 1, 0], out[:, 1, 1], out[:, 1, 2] = self.rho - X[:, 2], -1.0, -X[:, 0]
+        out[:, 2, 0], out[:, 2, 1], out[:, 2, 2] = X[:, 1], X[:, 0], -self.beta
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rossler(Flow):
+    """Rossler's single-scroll flow.
+
+    dx/dt = -y - z,  dy/dt = x + a y,  dz/dt = b + z (x - c).
+
+    Parameters
+    ----------
+    a, b, c : float
+        Published: 0.2, 0.2, 5.7.
+    tolerance : float
+        Local error of the integration.
+
+    References
+    ----------
+    Rossler, Phys. Lett. A 57, 397, 1976, doi:10.1016/0375-9601(76)90101-8. Exponents and dimension: Sprott, Chaos and
+    Time-Series Analysis, 2003, ISBN 978-0-19-850840-3.
+
+    Examples
+    --------
+    >>> from chaosfit.systems.flows import Rossler
+    >>> Rossler().simulate(50, x0=[1.0, 1.0, 0.0])[0].tolist()
+    [1.0, 1.0, 0.0]
+    """
+
+    a: float = 0.2
+    b: float = 0.2
+    c: float = 5.7
+
+    name: ClassVar[str] = "rossler"
+    dim: ClassVar[int] = 3
+    dt: ClassVar[float] = 0.1
+    transient: ClassVar[float] = 300.0
+    initial_state: ClassVar[tuple[float, ...]] = (1.0, 1.0, 0.0)
+    initial_spread: ClassVar[float] = 1.0
+    published_exponents: ClassVar[tuple[float, ...]] = (0.0714, 0.0, -5.3943)
+    published_dimension: ClassVar[float] = 2.013
+    reference: ClassVar[str] = "doi:10.1016/0375-9601(76)90101-8; Sprott 2003, ISBN 978-0-19-850840-3"
+
+    def rhs(self, X):
+        x, y, z = X.T
+        return np.array([-y - z, x + self.a * y, self.b + z * (x - self.c)]).T
+
+    def jacobian(self, X):
+        out = np.zeros((len(X), 3, 3))
+        out[:, 0, 1:] = -1.0
+        out[:, 1, :2] = 1.0, self.a
+        out[:, 2, 0], out[:, 2, 2] = X[:, 2], X[:, 0] - self.c
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lorenz96(Flow):
+    """Lorenz's ring of sites, a minimal model of error growth in the weather.
+
+    dx_i/dt = (x_(i+1) - x_(i-2)) x_(i-1) - x_i + forcing, indices modulo n_variables.
+
+    Parameters
+    ----------
+    n_variables : int
+        Number of sites, >= 4; published: 40. The sum of the Lyapunov exponents is -n_variables exactly.
+    forcing : float
+        Published: 8.
+    tolerance : float
+        Local error of the integration.
+
+    References
+    ----------
+    Lorenz, Emanuel, J. Atmos. Sci. 55, 399, 1998, doi:10.1175/1520-0469(1998)055<0399:OSFSWO>2.0.CO;2. Exponent and
+    dimension: Karimi, Paul, Chaos 20, 043105, 2010, doi:10.1063/1.3496397, arXiv:0906.3496.
+
+    Examples
+    --------
+    >>> from chaosfit.systems.flows import Lorenz96
+    >>> Lorenz96(n_variables=6).simulate(20, random_state=0).shape
+    (20, 6)
+    """
+
+    n_variables: int = 40
+    forcing: float = 8.0
+
+    name: ClassVar[str] = "lorenz96"
+    dt: ClassVar[float] = 0.05
+    transient: ClassVar[float] = 20.0
+    initial_spread: ClassVar[float] = 1.0
+    published_exponents: ClassVar[tuple[float, ...]] = (1.68,)
+    published_dimension: ClassVar[float] = 27.1
+    reference: ClassVar[str] = "doi:10.1175/1520-0469(1998)055<0399:OSFSWO>2.0.CO;2; doi:10.1063/1.3496397"
+
+    def __post_init__(self) -> None:
+        """Refuse rings on which the neighbours of a site coincide."""
+        super().__post_init__()
+        if not isinstance(self.n_variables, int | np.integer) or self.n_variables < 4:
+            raise ValueError(f"Lorenz96: n_variables must be an integer >= 4, got {self.n_variables!r}")
+
+    @property
+    def dim(self) -> int:
+        """Number of sites."""
+        return int(self.n_variables)
+
+    @property
+    def initial_state(self) -> np.ndarray:
+        """The unstable equilibrium x_i = forcing."""
+        return np.full(self.dim, float(self.forcing))
+
+    def rhs(self, X):
+        behind, ahead, far = self._neighbours(X)
+        return (ahead - far) * behind - X + self.forcing
+
+    def jacobian(self, X):
+        behind, ahead, far = self._neighbours(X)
+        out, site = np.zeros((len(X), self.dim, self.dim)), np.arange(self.dim)
+        out[:, site, site] = -1.0
+        out[:, site, site - 1] = ahead - far
+        out[:, site, site - 2] = -behind
+        out[:, site, (site + 1) % self.dim] = behind
+        return out
+
+    @staticmethod
+    def _neighbours(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        ring = np.concatenate([X[:, -2:], X, X[:, :1]], axis=1)
+        return ring[:, 1:-2], ring[:, 3:], ring[:, :-3]

@@ -1,0 +1,262 @@
+"""What a known dynamical system is: parameters, one verb, published invariants."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chaosfit.numerics.integrate import integrate, integrate_batch
+from chaosfit.validation import check_n_steps
+
+__all__ = ["Flow", "Map", "System"]
+
+
+class System(ABC):
+    """A dynamical system with known equations.
+
+    Subclasses are frozen dataclasses: their fields are the parameters. They provide the attributes below and
+    `_advance`; times are in the units of the equations.
+
+    Attributes
+    ----------
+    name : str
+        Registry name.
+    dim : int
+        Number of variables of one sample.
+    dt : float
+        Recommended sampling interval.
+    transient : float
+        Time that ``simulate`` discards by default.
+    initial_state : array (dim,)
+        Documented start, around which random starts are drawn with standard deviation `initial_spread`.
+    published_exponents : tuple of float or None
+        Lyapunov exponents of the default parameters, largest first; the leading ones or all, from `reference`.
+    published_dimension : float or None
+        Kaplan-Yorke dimension of the default parameters, from `reference`.
+    reference : str
+        Source of the equations and of the published values.
+    """
+
+    name: ClassVar[str]
+    dim: int
+    dt: float
+    transient: float
+    initial_state: Any
+    initial_spread: float
+    # Parameters that change the accuracy, not the system.
+    numerical_parameters: ClassVar[tuple[str, ...]] = ("tolerance", "max_step", "n_points")
+    published_exponents: tuple[float, ...] | None = None
+    published_dimension: float | None = None
+    reference: str
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not finite numbers."""
+        for name, value in self.parameters.items():
+            if isinstance(value, bool) or not np.isscalar(value) or not np.isfinite(value):
+                raise ValueError(f"{type(self).__name__}: {name} must be a finite number, got {value!r}")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Constructor arguments by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def is_published(self) -> bool:
+        """Whether all physical parameters are the published ones, so that the published invariants apply."""
+        physical = [field for field in fields(self) if field.name not in self.numerical_parameters]
+        return all(getattr(self, field.name) == field.default for field in physical)
+
+    @property
+    def lyapunov_exponents(self) -> tuple[float, ...] | None:
+        """Published Lyapunov exponents, largest first; None if there are none for these parameters."""
+        return self.published_exponents if self.is_published else None
+
+    @property
+    def lyapunov_exponent(self) -> float | None:
+        """Largest published Lyapunov exponent, or None."""
+        return None if self.lyapunov_exponents is None else self.lyapunov_exponents[0]
+
+    @property
+    def lyapunov_time(self) -> float | None:
+        """Time in which errors grow e-fold, or None."""
+        largest = self.lyapunov_exponent
+        return None if largest is None or largest <= 0.0 else 1.0 / largest
+
+    @property
+    def kaplan_yorke_dimension(self) -> float | None:
+        """Published Kaplan-Yorke dimension, or None."""
+        return self.published_dimension if self.is_published else None
+
+    def simulate(
+        self,
+        n_steps: int,
+        *,
+        dt: float | None = None,
+        x0: ArrayLike | None = None,
+        transient: float | None = None,
+        random_state: Any = None,
+        n_trajectories: int | None = None,
+    ) -> np.ndarray:
+        """Sample one or several trajectories at equal intervals.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of samples per trajectory, >= 1.
+        dt : float
+            Sampling interval, > 0. Default: ``self.dt``.
+        x0 : array (dim,) or (n_trajectories, dim)
+            Start. Default: random, normal around ``self.initial_state``.
+        transient : float
+            Time discarded before the first sample, >= 0. Default: ``self.transient`` from random starts, 0 from
+            a given `x0`, which then is the first sample.
+        random_state : int, Generator or None
+            Seed of the random starts. Trajectory i does not depend on `n_trajectories`.
+        n_trajectories : int
+            Number of trajectories.
+
+        Returns
+        -------
+        array (n_steps, dim), or (n_trajectories, n_steps, dim) if several were asked for
+            States.
+
+        Raises
+        ------
+        ValueError
+            For arguments out of range, and if a trajectory diverges.
+        """
+        n_steps = check_n_steps(n_steps)
+        dt = _checked_time("dt", self.dt if dt is None else dt, positive=True)
+        if transient is None:
+            transient = self.transient if x0 is None else 0.0
+        transient = _checked_time("transient", transient, positive=False)
+        starts, single = self._starts(x0, n_trajectories, random_state)
+        states = self._trajectories(starts, n_steps, dt, transient)
+        if not np.isfinite(states).all():
+            row = int(np.argmin(np.isfinite(states).all(axis=(1, 2))))
+            raise ValueError(
+                f"{self!r} diverges from x0 = {starts[row][:5].tolist()}: "
+                "choose other parameters or a start in the basin of attraction"
+            )
+        return states[0] if single else states
+
+    def _starts(self, x0, n_trajectories, random_state) -> tuple[np.ndarray, bool]:
+        """Return the starts (B, dim) and whether the caller expects a single trajectory."""
+        if n_trajectories is not None and (
+            isinstance(n_trajectories, bool)
+            or not isinstance(n_trajectories, int | np.integer)
+            or n_trajectories < 1
+        ):
+            raise ValueError(f"n_trajectories must be an integer >= 1, got {n_trajectories!r}")
+        if x0 is None:
+            rng = np.random.default_rng(random_state)
+            return self._random_starts(n_trajectories or 1, rng), n_trajectories is None
+        starts = np.asarray(x0, float)
+        expected = (self.dim,) if n_trajectories is None else (n_trajectories, self.dim)
+        if starts.shape != expected and not (n_trajectories is None and starts.shape[1:] == expected):
+            raise ValueError(f"{self!r}: expected x0 of shape {expected}, got {starts.shape}")
+        if not np.isfinite(starts).all():
+            raise ValueError(f"{self!r}: x0 must be finite, got {x0!r}")
+        return np.atleast_2d(starts), starts.ndim == 1
+
+    def _random_starts(self, n_trajectories: int, rng: np.random.Generator) -> np.ndarray:
+        noise = rng.standard_normal((n_trajectories, self.dim))
+        return np.asarray(self.initial_state) + self.initial_spread * noise
+
+    def _trajectories(self, starts: np.ndarray, n_steps: int, dt: float, transient: float) -> np.ndarray:
+        """Sample after the transient, which is rounded up to whole ``self.dt`` and so does not depend on `dt`."""
+        n_transient = int(np.ceil(transient / self.dt))
+        if n_transient:
+            starts = self._advance(starts, n_transient + 1, self.dt, 0.0)[:, -1]
+        return self._advance(starts, n_steps, dt, n_transient * self.dt)
+
+    def _advance(self, starts: np.ndarray, n_samples: int, dt: float, time: float) -> np.ndarray:
+        """Return (B, n_samples, dim), first sample = starts at `time`; NaN behind a divergence."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow(System):
+    """Ordinary differential equations dx/dt = rhs(x).
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative and absolute local error of the integration, > 0.
+    """
+
+    tolerance: float = 1e-10
+    # True: rhs and jacobian take the time (n,) as their second argument.
+    time_dependent: ClassVar[bool] = False
+
+    @abstractmethod
+    def rhs(self, X: np.ndarray) -> np.ndarray:
+        """Time derivative of every row, (n, dim)."""
+
+    def jacobian(self, X: np.ndarray, *time: np.ndarray) -> np.ndarray:
+        """Jacobian of the right-hand side at every row, (n, dim, dim); central differences unless overridden."""
+        return central_differences(self.rhs, X, *time)
+
+    def _advance(self, starts, n_samples, dt, time):
+        t = time + dt * np.arange(n_samples)
+        options = {"rtol": self.tolerance, "atol": self.tolerance, "time_dependent": self.time_dependent}
+        out = integrate_batch(self.rhs, starts, t, **options)
+        for row in np.flatnonzero(~np.isfinite(out[:, -1]).all(axis=1)):
+            out[row] = integrate(self.rhs, starts[row], t, **options)
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map(System):
+    """Difference equations x[t+1] = step(x[t]); one iteration is one unit of time."""
+
+    dt: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def step(self, X: np.ndarray) -> np.ndarray:
+        """Next state of every row, (n, dim)."""
+
+    def jacobian(self, X: np.ndarray) -> np.ndarray:
+        """Jacobian of one iteration at every row, (n, dim, dim); central differences unless overridden."""
+        return central_differences(self.step, X)
+
+    def _advance(self, starts, n_samples, dt, time):
+        stride = round(dt)
+        if stride != dt:
+            raise ValueError(f"{self!r}: dt of a map must be a whole number of iterations, got {dt!r}")
+        out = np.empty((len(starts), n_samples, self.dim))
+        out[:, 0] = x = starts
+        with np.errstate(all="ignore"):
+            for sample in range(1, n_samples):
+                for _ in range(stride):
+                    x = self.step(x)
+                out[:, sample] = x
+        return out
+
+
+def central_differences(function: Callable[..., np.ndarray], X: np.ndarray, *time: np.ndarray) -> np.ndarray:
+    """Jacobian (n, m, d) of a row-wise function at X (n, d), from one call at 2 n d shifted rows."""
+    n, d = X.shape
+    # The cube root of the precision balances truncation against rounding.
+    width = np.cbrt(np.finfo(float).eps) * np.maximum(1.0, np.abs(X))
+    shift = width[:, None, :] * np.eye(d)
+    shifted = np.concatenate([X[:, None] + shift, X[:, None] - shift], axis=1).reshape(2 * n * d, d)
+    values = function(shifted, *(np.repeat(t, 2 * d) for t in time)).reshape(n, 2, d, -1)
+    return np.swapaxes((values[:, 0] - values[:, 1]) / (2.0 * width[:, :, None]), 1, 2)
+
+
+def _checked_time(name: str, value: Any, *, positive: bool) -> float:
+    in_range = (
+        np.isscalar(value)
+        and np.isreal(value)
+        and np.isfinite(value)
+        and (value > 0 if positive else value >= 0)
+    )
+    if isinstance(value, bool | str) or not in_range:
+        raise ValueError(f"{name} must be a number {'>' if positive else '>='} 0, got {value!r}")
+    return float(value)
