@@ -195,7 +195,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         return self._columns(X, u, self._active) @ self.coef_[:, self._active].T
 
     def _sample_run(self, context, n_steps, n_samples, rng, u):
-        member = rng.integers(len(self._members), size=n_samples)
+        member = rng.randint(len(self._members), size=n_samples)
         rows = np.repeat(member, len(context))
         x0 = np.tile(context[:, -1], (n_samples, 1))
         inputs = None if u is None else np.tile(u[:, -n_steps:], (n_samples, 1, 1))
@@ -232,11 +232,12 @@ class SINDy(SamplesMixin, FlowDynamics):
         """Name and window of every way to turn the trajectories into a linear system; the preferred one first."""
         if self._is_map():
             return [("map", 0)]
-        longest = max((t.states for t in trajectories), key=len)
-        memory = _shortest_memory(longest)
-        noisy = bool((estimate_noise(longest) > 1e-3 * longest.std(axis=0)).any())
+        states = [t.states for t in trajectories]
+        memory = min(_shortest_memory(X) for X in states)
+        noisy = any((estimate_noise(X) > 1e-3 * X.std(axis=0)).any() for X in states)
+        longest = max(map(len, states))
         windows = [max(3, round(factor * memory)) for factor in _HALF_WIDTHS]
-        weak = [("weak", w) for w in dict.fromkeys(windows) if len(longest) > 4 * w + 1]
+        weak = [("weak", w) for w in dict.fromkeys(windows) if longest > 4 * w + 1]
         if self.derivative == "savitzky_golay":
             return [("savitzky_golay", max(5, 2 * round(0.3 * memory) + 1))]
         if self.derivative == "finite_difference" or not weak:
@@ -324,19 +325,16 @@ class SINDy(SamplesMixin, FlowDynamics):
 
     def _validate(self, models: np.ndarray, test: list[Trajectory]) -> np.ndarray:
         """Number of steps (k, n_starts) that each model (k, p, d) stays valid."""
-        longest = max(test, key=lambda t: len(t.X))
-        states = longest.states
-        wanted = min(round(_VALIDATION_LENGTH * _shortest_memory(states)), _VALIDATION_ROWS)
-        n_steps = max(1, min(len(longest.X) // 2, wanted))
+        memory = min(_shortest_memory(t.states) for t in test)
+        longest = max(len(t.X) for t in test)
+        n_steps = max(1, min(longest // 2, round(_VALIDATION_LENGTH * memory), _VALIDATION_ROWS))
         n_starts = int(np.clip(2_000_000 // max(models[0].size * len(models), 1), 3, 20))
-        starts = np.unique(np.linspace(0, len(states) - n_steps - 1, n_starts).astype(int))
-        truth = np.stack([states[s + 1 : s + 1 + n_steps] for s in starts])
-        u = None if longest.u is None else np.stack([longest.u[s : s + n_steps] for s in starts])
+        truth, x0, u = _validation_runs(test, n_steps, -(-n_starts // len(test)))
         inputs = None if u is None else np.tile(u, (len(models), 1, 1))
-        x0 = np.tile(_smoothed(states)[starts], (len(models), 1))
-        path = self._roll(np.repeat(models, len(starts), axis=0), x0, n_steps, inputs, tolerance=1e-6)
-        path = path.reshape(len(models), len(starts), n_steps, -1)
-        spread = states.std(axis=0)
+        starts = np.tile(x0, (len(models), 1))
+        path = self._roll(np.repeat(models, len(x0), axis=0), starts, n_steps, inputs, tolerance=1e-6)
+        path = path.reshape(len(models), len(x0), n_steps, -1)
+        spread = np.concatenate([t.states for t in test]).std(axis=0)
         error = np.sqrt(np.mean(((path - truth) / np.where(spread > 0, spread, 1.0)) ** 2, axis=-1))
         invalid = ~(error <= _VALID_ERROR)
         steps = np.where(invalid.any(axis=-1), invalid.argmax(axis=-1), n_steps)
@@ -419,6 +417,21 @@ def _shortest_memory(X: np.ndarray) -> float:
     """Shortest autocorrelation time over the variables, in rows; the scale on which the dynamics turns."""
     lags = [lag_by_autocorrelation(column) for column in X.T if np.ptp(column) > 0]
     return float(min(lags, default=1))
+
+
+def _validation_runs(test: list[Trajectory], n_steps: int, n_starts: int):
+    """Truth (B, h, d), starts (B, d) and inputs (B, h, p) or None, spread over all trajectories."""
+    truth, x0, u = [], [], []
+    for t in test:
+        if len(t.X) < n_steps:
+            continue
+        smooth = _smoothed(t.states)
+        for start in np.unique(np.linspace(0, len(t.X) - n_steps, n_starts).astype(int)):
+            truth.append(t.states[start + 1 : start + 1 + n_steps])
+            x0.append(smooth[start])
+            if t.u is not None:
+                u.append(t.u[start : start + n_steps])
+    return np.stack(truth), np.stack(x0), np.stack(u) if u else None
 
 
 def _smoothed(X: np.ndarray) -> np.ndarray:
