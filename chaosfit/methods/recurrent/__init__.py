@@ -1,0 +1,1 @@
+"""Networks that carry a hidden state along time, trained by `chaosfit.nn`. Read `lstm.py` first."""
