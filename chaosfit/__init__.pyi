@@ -1,4 +1,6 @@
 # The one list of public names: `chaosfit.NAME` is imported from here when first used.
+__version__: str
+
 from .analysis.delay_embedding import DelayEmbedding as DelayEmbedding
 from .base import BaseDynamics as BaseDynamics
 from .base import FlowDynamics as FlowDynamics

@@ -78,7 +78,8 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
     check_finite(X, "X")
     if y is not None:
         check_finite(y, "y")
-    return X, y
+    # One memory layout, so that rounding does not depend on where the array came from.
+    return np.ascontiguousarray(X), y
 
 
 def _orientation_hint(X, n_features: int | None) -> str:
