@@ -21,6 +21,12 @@ from .methods.discovery.rvm import RVMRegressor as RVMRegressor
 from .methods.discovery.sindy import SINDy as SINDy
 from .methods.reservoir.ngrc import NGRC as NGRC
 from .methods.reservoir.reservoir_computer import ReservoirComputer as ReservoirComputer
+from .metrics.attractor import power_spectrum_hellinger as power_spectrum_hellinger
+from .metrics.attractor import state_space_divergence as state_space_divergence
+from .metrics.forecast import nrmse as nrmse
+from .metrics.forecast import smape as smape
+from .metrics.forecast import valid_time as valid_time
+from .report.comparison import compare as compare
 from .systems.delays import MackeyGlass as MackeyGlass
 from .systems.flows import Lorenz63 as Lorenz63
 from .systems.flows import Lorenz96 as Lorenz96

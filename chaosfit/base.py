@@ -108,6 +108,10 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         """Return how many training rows determine the state at their end; None means all."""
         return self._context_length()
 
+    def _history_length(self) -> int:
+        """Return how many rows a prediction needs before it for its full quality; `score` starts there."""
+        return self._context_length()
+
     def _is_markov(self) -> bool:
         return self._context_length() == 1
 
@@ -234,7 +238,10 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         return path if batch else path[0]
 
     def score(self, X, y=None, sample_weight=None, *, trajectory_id=None, u=None) -> float:
-        """Return the R2 of the one-step predictions; rows without full history are left out."""
+        """Return the R2 of the one-step predictions.
+
+        Rows without full history are left out, at most half of a trajectory.
+        """
         check_is_fitted(self)
         if y is not None:
             prediction = self.predict(X, trajectory_id=trajectory_id, u=u)
@@ -243,14 +250,17 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         prediction = self.predict(X, trajectory_id=trajectory_id, u=u)
         if prediction.shape != X.shape:
             raise ValueError(f"{type(self).__name__} was fitted with y: pass y to score, too.")
-        first = self._context_length() - 1
-        rows = np.concatenate(
-            [np.arange(s.start + first, s.stop - 1) for s in split_trajectories(len(X), trajectory_id)]
-        )
+        rows = np.concatenate([self._scored_rows(s) for s in split_trajectories(len(X), trajectory_id)])
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(r2_score(X[rows + 1], prediction[rows], sample_weight=weight))
 
     # ------------------------------------------------------------------ inside
+    def _scored_rows(self, trajectory: slice) -> np.ndarray:
+        """Rows of a trajectory that have enough history before and a row after them."""
+        longest = max(self._context_length() - 1, (trajectory.stop - trajectory.start) // 2)
+        first = min(self._history_length() - 1, longest)
+        return np.arange(trajectory.start + first, trajectory.stop - 1)
+
     def _prepare_forecast(self, n_steps, context, u):
         """Validate; return context (B, L', d), whether it was a batch, and u (B, L' - 1 + h, p)."""
         check_is_fitted(self)

@@ -329,7 +329,7 @@ def check_score_self_supervised(estimator):
     """score(X) is the R2 of predict against the next rows."""
     X = rotation()
     model = _fitted(estimator, X)
-    first = (model._context_length() if hasattr(model, "_context_length") else 1) - 1
+    first = (model._history_length() if hasattr(model, "_history_length") else 1) - 1
     desired = r2_score(X[first + 1 :], model.predict(X)[first:-1])
     _same(model.score(X), desired, "score is not the one-step R2")
 
