@@ -385,16 +385,16 @@ class WindowDynamics(BaseDynamics):
         lost_from = np.full(n_batch, n_steps)
         for start in range(0, n_blocks * block, block):
             window = path[:, start : start + length]
-            future = self._forward(window, None if u is None else u[:, start : start + block])
+            future = path[:, length + start : length + start + block]
+            future[:] = self._forward(window, None if u is None else u[:, start : start + block])
             lost = _lost(future, self.bound_)
             if lost.any():
                 rows = lost.any(axis=1)
                 lost_from[rows] = np.minimum(lost_from[rows], start + lost[rows].argmax(axis=1))
-                # A lost row goes on from its context, so that the hook never meets infinities.
-                future[rows] = context[rows, -1:]
                 if (lost_from < n_steps).all():
                     break
-            path[:, length + start : length + start + block] = future
+                # A lost row goes on from its context, so that the hook never meets infinities.
+                future[lost] = np.broadcast_to(context[:, -1:], future.shape)[lost]
         path = path[:, length : length + n_steps]
         path[np.arange(n_steps) >= lost_from[:, np.newaxis]] = np.nan
         return path

@@ -160,12 +160,15 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
         self.transformer_ = StandardScaler() if self.transformer is None else clone(self.transformer)
         self.estimator_ = NextStepRegressor() if self.estimator is None else clone(self.estimator)
         self.transformer_.fit(np.concatenate(states))
-        latent, ids = stack_trajectories([self.transformer_.transform(s) for s in states])
-        # Inputs of the last row of a trajectory drive no transition; the row before stands in for it.
+        # The first rows of an embedding have no history of their own: nothing is learned from them.
+        first = self._transformer_rows() - 1
+        latent, ids = stack_trajectories([self.transformer_.transform(s)[first:] for s in states])
         u = None
         if trajectories[0].u is not None:
-            u = np.concatenate([t.u[np.minimum(np.arange(len(t.states)), len(t.u) - 1)] for t in trajectories])
-        targets = None if self._self_supervised else np.concatenate([t.Y for t in trajectories])
+            # The input of the last row of a trajectory drives no transition; the one before stands in for it.
+            rows = [np.minimum(np.arange(first, len(t.states)), len(t.u) - 1) for t in trajectories]
+            u = np.concatenate([t.u[r] for t, r in zip(trajectories, rows, strict=True)])
+        targets = None if self._self_supervised else np.concatenate([t.Y[first:] for t in trajectories])
         self.estimator_.fit(latent, targets, trajectory_id=ids, u=u)
 
     def _teacher_forced(self, X, u):
