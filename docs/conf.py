@@ -1,0 +1,62 @@
+"""Sphinx settings; one page per registered method, system and metric is generated from its docstring."""
+
+from pathlib import Path
+
+import chaosfit
+from chaosfit import registry
+
+project = "chaosfit"
+author = "The chaosfit developers"
+copyright = "2026, the chaosfit developers"
+version = release = chaosfit.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "chaosfit"
+html_static_path = ["_static"]
+autodoc_typehints = "none"
+autodoc_inherit_docstrings = True
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+suppress_warnings = ["config.cache"]
+
+DOCS = Path(__file__).parent
+TITLES = {"estimators": "Methods", "systems": "Systems", "metrics": "Metrics"}
+
+
+def family(record) -> str:
+    """The part of the package in which a built-in lives: methods.reservoir, systems.flows, ..."""
+    return record.value.split(":")[0].removeprefix("chaosfit.").rpartition(".")[0]
+
+
+def write_pages(app) -> None:
+    """Write methods/NAME.md for every built-in and methods/index.md with a table per group."""
+    folder = DOCS / "methods"
+    folder.mkdir(exist_ok=True)
+    index = ["# Reference\n"]
+    for group, title in TITLES.items():
+        index += [f"\n## {title}\n", "| name | class | summary |", "|---|---|---|"]
+        names = []
+        for record in registry.records(group):
+            if not record.builtin:
+                continue
+            module, _, name = record.value.partition(":")
+            obj = registry.get(record.name, group=group)
+            directive = "autofunction" if group == "metrics" else "autoclass"
+            members = "" if group == "metrics" else ":members:\n:inherited-members: BaseEstimator, RegressorMixin\n"
+            page = f"# {record.name}\n\n```{{eval-rst}}\n.. {directive}:: {module}.{name}\n"
+            page += "".join(f"   {line}\n" for line in members.splitlines()) + "```\n"
+            (folder / f"{record.name}.md").write_text(page)
+            summary = (obj.__doc__ or "").strip().splitlines()[0]
+            index.append(f"| [{record.name}]({record.name}.md) | `{name}` | {summary} |")
+            names.append(record.name)
+        index += ["\n```{toctree}", ":hidden:", *names, "```"]
+    (folder / "index.md").write_text("\n".join(index) + "\n")
+
+
+def setup(app) -> None:
+    """Generate the reference before Sphinx reads its sources."""
+    app.connect("builder-inited", write_pages)
