@@ -21,9 +21,15 @@ autodoc_typehints = "none"
 autodoc_inherit_docstrings = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
-suppress_warnings = ["config.cache"]
+suppress_warnings = ["config.cache", "ref.python"]  # attributes of the same name in two classes are no link
 
 DOCS = Path(__file__).parent
+MEMBERS = """\
+:members:
+:inherited-members: BaseEstimator, RegressorMixin
+:exclude-members: get_metadata_routing, get_test_params, set_fit_request, set_partial_fit_request,
+   set_predict_request, set_score_request, set_transform_request
+"""
 TITLES = {"estimators": "Methods", "systems": "Systems", "metrics": "Metrics"}
 
 
@@ -46,7 +52,7 @@ def write_pages(app) -> None:
             module, _, name = record.value.partition(":")
             obj = registry.get(record.name, group=group)
             directive = "autofunction" if group == "metrics" else "autoclass"
-            members = "" if group == "metrics" else ":members:\n:inherited-members: BaseEstimator, RegressorMixin\n"
+            members = "" if group == "metrics" else MEMBERS
             page = f"# {record.name}\n\n```{{eval-rst}}\n.. {directive}:: {module}.{name}\n"
             page += "".join(f"   {line}\n" for line in members.splitlines()) + "```\n"
             (folder / f"{record.name}.md").write_text(page)
