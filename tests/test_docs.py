@@ -25,3 +25,18 @@ def test_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "page", module)
     for number, block in enumerate(python_blocks(page)):
         exec(compile(block, f"{page.name}, block {number}", "exec"), vars(module))
+
+
+def test_readme_shows_what_its_example_prints(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = python_blocks(ROOT / "README.md")
+    assert len([line for line in block.splitlines() if line.strip()]) <= 12
+    exec(compile(block, "README.md", "exec"), {})
+    (shown,) = re.findall(r"^```text\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert capsys.readouterr().out == shown
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    commands = re.findall(r"^```bash\n(.*?)\n```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    (tests,) = [command for command in commands if "pytest" in command]
+    assert tests in (ROOT / ".ci" / "run").read_text()
