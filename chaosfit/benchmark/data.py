@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from chaosfit import registry
+from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat")
 _SUFFIXES = (*_TEXT, ".parquet", ".npy", ".npz")
@@ -89,12 +90,11 @@ def with_exponent(data: Dataset, exponent: float | None = None, n_rows: int | No
         return dataclasses.replace(data, lyapunov_exponent=float(exponent), exponent_source="given")
     if data.lyapunov_exponent is not None or data.exponent_source == "published":
         return data
-    from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            estimate = float(largest_lyapunov_exponent(data.X[: n_rows or _ESTIMATION_ROWS], dt=data.dt or 1.0))
+            rows = data.X[: n_rows or _ESTIMATION_ROWS]
+            estimate = largest_lyapunov_exponent(rows, dt=data.dt or 1.0).exponent
         except ValueError:
             return data
     if not 0 < estimate < np.inf:
