@@ -29,4 +29,4 @@ print(*chaosfit.SINDy(dt=0.02).fit(train).equations(), sep="\n")
 
 # And which method is best? The same as `chaosfit compare lorenz63` on the command line.
 comparison = chaosfit.compare(X, methods=["persistence", "ngrc", "reservoir_computer"], dt=0.02)
-print(comparison.table)
+print(comparison)

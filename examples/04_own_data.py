@@ -31,7 +31,7 @@ print("page:", (folder / "result" / "comparison.html").exists())
 
 # From Python, on the array itself.
 comparison = chaosfit.compare(noisy, methods=["persistence", "ngrc", "local_analogues"], dt=0.1)
-print(comparison.table)
+print(comparison)
 comparison.to_html(folder / "mine.html")
 
 # What a file must not contain is said with its place.

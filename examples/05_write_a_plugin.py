@@ -29,4 +29,4 @@ print(f"{len(results)} checks, statuses: {sorted({result.status for result in re
 
 registry.register("nearest_successor", NearestSuccessor)  # in a notebook; a package uses an entry point
 X = chaosfit.Lorenz63().simulate(3000, dt=0.02, random_state=0)
-print(chaosfit.compare(X, methods=["persistence", "nearest_successor", "local_analogues"], dt=0.02).table)
+print(chaosfit.compare(X, methods=["persistence", "nearest_successor", "local_analogues"], dt=0.02))
