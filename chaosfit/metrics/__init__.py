@@ -9,8 +9,9 @@ Which one to read first
     `forecast` asks how long and how closely a forecast follows the truth (`valid_time` ranks models of
     chaotic systems). `attractor` asks whether a long free run visits the same places
     (`state_space_divergence`) with the same rhythm (`power_spectrum_hellinger`); neither suffices alone,
-    and both have a floor (`metric_floor`) that depends on the length. `classic` holds the scores of general
-    forecasting, `ctf` those of one public challenge.
+    and both have a floor (`metric_floor`) that depends on the length. `invariants` compares dimension,
+    exponent and correlation sums. `classic` holds the scores of general forecasting, `ctf` those of one
+    public challenge.
 
 `pair` checks the two arguments, the same way for all.
 """
