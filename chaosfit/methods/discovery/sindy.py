@@ -9,6 +9,10 @@ Fasel, Kutz, Brunton and Brunton, Proc. R. Soc. A 478 (2022), doi:10.1098/rspa.2
 
 from __future__ import annotations
 
+import copy
+import warnings
+from collections.abc import Callable
+from math import comb
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
@@ -16,70 +20,61 @@ import numpy as np
 from scipy.signal import savgol_filter
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from chaosfit.analysis.embedding import lag_by_autocorrelation
-from chaosfit.base import FlowDynamics, SamplesMixin
+from chaosfit.base import DIVERGENCE_FACTOR, FlowDynamics, SamplesMixin
+from chaosfit.methods.discovery.support import (
+    BlockSums,
+    block_sums,
+    least_squares,
+    noise_free,
+    row_blocks,
+    select_support,
+    threshold_candidates,
+)
 from chaosfit.numerics.differentiate import (
     estimate_noise,
     finite_difference,
     savitzky_golay_derivative,
     weak_form,
 )
-from chaosfit.numerics.gram import Gram, gram
 from chaosfit.numerics.integrate import integrate_batch, integrate_driven
 from chaosfit.numerics.polynomial import format_sum, monomial_names, monomial_powers, monomials
-from chaosfit.numerics.regress import ridge_solve, threshold_path
-from chaosfit.validation import HasMethods, Interval, StrOptions, Trajectory
+from chaosfit.numerics.regress import stlsq
+from chaosfit.validation import HasMethods, Interval, StrOptions, Trajectory, check_inputs, check_states
 
-#: Thresholds that the automatic choice tries, on two scales (see `_Rule`).
-_THRESHOLDS = np.geomspace(1e-6, 0.6, 30)
-#: Length of the validation forecasts in units of that time, and most rows.
-_VALIDATION_LENGTH, _VALIDATION_ROWS = 40, 1000
 #: Half widths of the weak form's windows in units of the shortest autocorrelation time.
-_HALF_WIDTHS = (0.75, 1.5, 3.0)
+_HALF_WIDTHS = (1.5, 0.75, 3.0)
 _POWER = 7  # of the test function; odd powers have the smaller quadrature error
-_VALID_ERROR = 0.4  # a validation forecast counts until its normalised error exceeds this
-
-
-class _Rule(NamedTuple):
-    """When a term is dropped: by its coefficient, or by its share of the derivative, below the threshold.
-
-    Shares do not depend on units; coefficients separate better where noise correlates the columns.
-    """
-
-    threshold: float
-    by_share: bool = False
-
-    def path(self, sums: Gram, thresholds) -> np.ndarray:
-        """Coefficients (k, p, d) for many thresholds."""
-        if not self.by_share:
-            return threshold_path(sums.G, sums.R, thresholds)
-        size = np.sqrt(np.where(sums.yy > 0, sums.yy, 1.0))
-        return threshold_path(sums.G, sums.R / size, thresholds, normalize=True) * size
-
-    def solve(self, sums: Gram) -> np.ndarray:
-        return self.path(sums, [self.threshold])[0]
+#: Noisy copies, in pairs of opposite noise; their seed is fixed, because they serve a quadrature.
+_N_NOISY_PAIRS = 2
+#: Free runs that choose between discretisations: their number, their length in autocorrelation times and in rows,
+#: and the normalised error that ends them.
+_N_STARTS, _RUN_LENGTH, _RUN_ROWS, _VALID_ERROR = 20, 40, 1000, 0.4
+_MAX_TERMS, _MAX_BYTES = 1000, 4e9
+_POOR_FIT = 0.1  # unexplained share of the derivative's variance that is worth a warning
 
 
 class _System(NamedTuple):
-    """Linear systems A Xi = b of one discretisation, one block of rows per trajectory."""
+    """Linear equations A Xi = b of one discretisation, rows of all trajectories one after another."""
 
     name: str
-    blocks: list[tuple[np.ndarray, np.ndarray]]
-
-    def sums(self) -> Gram:
-        return gram(np.concatenate([A for A, _ in self.blocks]), np.concatenate([b for _, b in self.blocks]))
+    window: int
+    A: np.ndarray
+    b: np.ndarray
 
 
 class SINDy(SamplesMixin, FlowDynamics):
-    r"""Sparse right-hand side from a library of candidate terms, found and checked by free runs.
+    r"""Sparse right-hand side from a library of candidate terms, corrected for noise and checked by free runs.
 
     .. math:: \dot x = \Theta(x, u)\,\Xi, \qquad \Xi \text{ sparse}
 
-    Every choice that decides about success is made on the training data: derivatives by differences or the weak
-    form (no derivative of the data is taken), with windows scaled to the dynamics, and the threshold. Candidates
-    are fitted to the first four fifths and ranked by how long their free runs stay close to the rest; ties go to fewer
-    terms. Then the winner is fitted to all data.
+    By default every choice is made on the training data, for each variable on its own. The terms: those of the
+    smallest support on a path of thresholded least squares that no larger one beats on held-out rows, with the bias
+    that noise in the library columns causes removed. The discretisation: derivatives by differences for clean data, or
+    the weak form, which needs no derivative of the data, with one of three windows; the one whose free runs stay close
+    to the data longest.
 
     Parameters
     ----------
@@ -91,37 +86,48 @@ class SINDy(SamplesMixin, FlowDynamics):
         Candidate terms: anything with `fit`, `transform` and `get_feature_names_out` or `get_feature_names`. With
         known inputs it sees the columns [x, u].
     optimizer : regressor or pysindy optimizer, default=None
-        Replaces sequentially thresholded least squares; anything with `fit(A, b)` and `coef_`. `threshold` is not
-        used then.
+        Replaces the choice of terms: anything with `fit(A, b)` and `coef_`. Its intercept, if any, is switched off,
+        since the library holds the constant. `threshold` is not used then.
     threshold : float >= 0 or "auto", default="auto"
-        Coefficients below it are dropped, in the units of the equations (published default 0.1). "auto" tries 30.
+        A number asks for the classical algorithm, sequentially thresholded least squares without correction for
+        noise: coefficients below it are dropped, in the units of the equations (published default 0.1).
     derivative : {"auto", "finite_difference", "savitzky_golay", "weak"}, default="auto"
-        "auto" compares sixth-order differences and three weak forms.
+        Sixth-order differences, a local cubic, or the weak form. "auto" compares weak forms and, on data without
+        noise, differences.
     discrete_time : bool, default=False
         Learn the map x[t+1] = Theta(x[t]) Xi instead.
-    n_models : int >= 1, default=20
-        Size of the ensemble on resampled blocks of the data, from which uncertainties come.
+    n_models : int >= 2, default=20
+        Size of the ensemble on random halves of the data, from which uncertainties come.
     random_state : int, RandomState or None, default=None
-        Draws the blocks.
+        Draws the halves; `coef_` does not depend on it.
 
     Attributes
     ----------
     coef_ : ndarray of shape (d, p)
         Coefficients Xi transposed, fitted to all data.
     coef_std_ : ndarray of shape (d, p)
-        Standard deviation over the ensemble.
+        Standard error: the deviation over random halves of the data, or the optimizer's own `coef_std_`.
     inclusion_probability_ : ndarray of shape (d, p)
         Share of the ensemble that kept the term.
     term_names_ : list of p str
     derivative_ : str
         The discretisation that was used.
-    threshold_ : float
-        The threshold that was used; relative to the derivative's size if it was chosen automatically.
+    window_ : int
+        Its half width or window in rows; 0 if it has none.
+    residual_ : ndarray of shape (d,)
+        Share of the derivative's variance that the terms do not explain, measurement noise included.
+
+    Raises
+    ------
+    ValueError
+        In `fit`: a library of more than 1000 terms or too large for memory, terms that are not finite on the data, or
+        no weak form because all trajectories are too short. A warning tells of a poor fit, of variables without
+        any term, and of more terms than rows.
 
     Notes
     -----
-    Not for data where the state is only partly observed (embed them first), nor for terms outside the library:
-    then free runs fail early, which `forecast` shows as NaN, and `score` alone would not tell.
+    Not for data where the state is only partly observed (embed them first), nor for fewer than about ten
+    rows per oscillation.
 
     Examples
     --------
@@ -143,7 +149,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         "threshold": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "derivative": [StrOptions({"auto", "finite_difference", "savitzky_golay", "weak"})],
         "discrete_time": ["boolean"],
-        "n_models": [Interval(Integral, 1, None, closed="left")],
+        "n_models": [Interval(Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -176,22 +182,19 @@ class SINDy(SamplesMixin, FlowDynamics):
 
     def _fit(self, trajectories):
         self._prepare_library(trajectories)
-        if self.optimizer is None and self.threshold == "auto" and self._self_supervised:
-            system, rule, support = self._choose(trajectories)
-            Xi = _least_squares(system.sums(), support)
-        else:
-            system = self._discretise(trajectories, self._discretisations(trajectories)[0])
-            rule = _Rule(0.0 if self.threshold == "auto" else float(self.threshold))
-            Xi = rule.solve(system.sums()) if self.optimizer is None else self._optimise(system)
-        self.coef_ = Xi.T
-        self.threshold_, self.derivative_ = rule.threshold, system.name
-        self._fit_ensemble(system, rule)
+        systems = [self._discretise(trajectories, *how) for how in self._discretisations(trajectories)]
+        self._check_finite(systems[0])
+        solvers = [self._solver(system, trajectories) for system in systems]
+        models = np.stack([solve(None) for solve in solvers])
+        best = 0 if len(models) == 1 else int(self._validate(models, trajectories).argmax())
+        self.coef_ = models[best].T.copy()
+        self.derivative_, self.window_ = systems[best].name, systems[best].window
+        self._fit_ensemble(solvers[best], len(systems[best].A))
+        self._check_fit(systems[best])
         # Only terms that are used are evaluated in a roll-out.
         self._active = np.flatnonzero(self.coef_.any(axis=0))
 
     def _rhs(self, X, u):
-        if len(self._active) == 0:
-            return np.zeros((len(X), self.n_outputs_))
         return self._columns(X, u, self._active) @ self.coef_[:, self._active].T
 
     def _sample_run(self, context, n_steps, n_samples, rng, u):
@@ -199,25 +202,40 @@ class SINDy(SamplesMixin, FlowDynamics):
         rows = np.repeat(member, len(context))
         x0 = np.tile(context[:, -1], (n_samples, 1))
         inputs = None if u is None else np.tile(u[:, -n_steps:], (n_samples, 1, 1))
-        path = self._roll(self._members[rows], x0, n_steps, inputs, tolerance=1e-8)
+        path = self._roll(self._members[rows], x0, n_steps, inputs, tolerance=1e-8, bound=self.bound_)
         return path.reshape(n_samples, len(context), n_steps, -1)
 
     # ------------------------------------------------------------------ library
     def _prepare_library(self, trajectories):
-        names = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)]))
-        names += [f"u{i}" for i in range(self.n_inputs_)]
+        names, first = self._variable_names(), trajectories[0]
         if self.library is None:
+            self._check_size(comb(len(names) + self.degree, self.degree), trajectories)
             self._powers = monomial_powers(len(names), range(self.degree + 1))
             self.term_names_ = monomial_names(self._powers, names)
             return
-        first = trajectories[0]
-        sample = first.X if first.u is None else np.hstack([first.X, first.u])
-        try:
-            self.library_ = clone(self.library).fit(sample)
-        except TypeError:  # pysindy's libraries cannot always be cloned
-            self.library_ = self.library.fit(sample)
+        # Not sklearn's clone: some of pysindy's libraries do not survive it.
+        sample = first.states[: len(first.X)]
+        self.library_ = copy.deepcopy(self.library).fit(sample if first.u is None else np.hstack([sample, first.u]))
         get_names = getattr(self.library_, "get_feature_names_out", None) or self.library_.get_feature_names
         self.term_names_ = [str(name) for name in get_names(names)]
+        self._check_size(len(self.term_names_), trajectories)
+
+    def _check_size(self, n_terms: int, trajectories):
+        n_rows = sum(len(t.X) for t in trajectories)
+        remedy = "lower degree, pass a library of fewer terms, or reduce the variables first (TransformedDynamics)."
+        if n_terms > _MAX_TERMS:
+            raise ValueError(f"The library has {n_terms} terms, more than {_MAX_TERMS}: {remedy}")
+        if 8.0 * n_terms * n_rows > _MAX_BYTES:
+            raise ValueError(
+                f"A library of {n_terms} terms on {n_rows} rows needs {8e-9 * n_terms * n_rows:.0f} GB: "
+                f"fit on fewer rows, {remedy}"
+            )
+        if n_terms > n_rows:
+            warnings.warn(
+                f"SINDy: {n_terms} terms but only {n_rows} rows, so many models fit; {remedy}",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _columns(self, X, u, active=None):
         """Evaluate the library: (n, p), or only the columns in `active`."""
@@ -227,32 +245,51 @@ class SINDy(SamplesMixin, FlowDynamics):
         columns = np.asarray(self.library_.transform(X), dtype=float)
         return columns if active is None else columns[:, active]
 
-    # ------------------------------------------------------------------ regression
+    def _scales(self, trajectories) -> list[np.ndarray]:
+        """Scales of the columns on which coefficients are compared: as they are, and for variables of unit variance."""
+        natural = np.ones(len(self.term_names_))
+        if self.library is not None:
+            return [natural]
+        rows = [t.states[: len(t.X)] if t.u is None else np.hstack([t.states[: len(t.X)], t.u]) for t in trajectories]
+        deviation = np.concatenate(rows).std(axis=0)
+        return [natural, np.prod(np.where(deviation > 0, deviation, 1.0) ** self._powers, axis=1)]
+
+    # ------------------------------------------------------------------ discretisation
     def _discretisations(self, trajectories) -> list[tuple[str, int]]:
-        """Name and window of every way to turn the trajectories into a linear system; the preferred one first."""
+        """Name and window of every way to turn the trajectories into linear equations that is worth trying."""
         if self._is_map():
             return [("map", 0)]
-        states = [t.states for t in trajectories]
-        memory = min(_shortest_memory(X) for X in states)
-        noisy = any((estimate_noise(X) > 1e-3 * X.std(axis=0)).any() for X in states)
-        longest = max(map(len, states))
-        windows = [max(3, round(factor * memory)) for factor in _HALF_WIDTHS]
-        weak = [("weak", w) for w in dict.fromkeys(windows) if longest > 4 * w + 1]
+        memory = min(_shortest_memory(t.states) for t in trajectories)
         if self.derivative == "savitzky_golay":
             return [("savitzky_golay", max(5, 2 * round(0.3 * memory) + 1))]
-        if self.derivative == "finite_difference" or not weak:
+        if self.derivative == "finite_difference":
             return [("finite_difference", 0)]
-        preferred = weak[len(weak) // 2 :] + weak[: len(weak) // 2]
-        if self.derivative == "weak":
-            return preferred
-        return [*preferred, ("finite_difference", 0)] if noisy else [("finite_difference", 0), *preferred]
+        longest = max(len(t.X) for t in trajectories)
+        windows = dict.fromkeys(max(3, round(factor * memory)) for factor in _HALF_WIDTHS)
+        weak = [("weak", window) for window in windows if longest > 4 * window]
+        if self.derivative == "weak" and not weak:
+            raise ValueError(
+                f"The weak form needs a trajectory of more than {4 * min(windows)} rows (two windows), "
+                f"the longest has {longest}; use derivative='finite_difference'."
+            )
+        noisy = any((estimate_noise(t.states) > 1e-3 * t.states.std(axis=0)).any() for t in trajectories)
+        return weak if self.derivative == "weak" or (noisy and weak) else [*weak, ("finite_difference", 0)]
 
-    def _discretise(self, trajectories, how) -> _System:
-        name, window = how
-        return _System(name, [b for t in trajectories if (b := self._rows(t, name, window)) is not None])
+    def _discretise(self, trajectories, name, window) -> _System:
+        rows = [self._rows(t, name, window) for t in trajectories if name != "weak" or len(t.X) > 2 * window]
+        A, b = (np.concatenate(part) for part in zip(*rows, strict=True))
+        return _System(name, window, A, b)
+
+    def _check_finite(self, system: _System):
+        bad = np.flatnonzero(~np.isfinite(system.A).all(axis=0))
+        if len(bad):
+            raise ValueError(
+                f"The library term {self.term_names_[bad[0]]!r} is not finite on the training data: "
+                f"leave it out, or scale the variables first (TransformedDynamics)."
+            )
 
     def _rows(self, trajectory: Trajectory, name: str, window: int):
-        """Rows (A, b) of one trajectory, or None if it is shorter than a window."""
+        """Rows (A, b) of one trajectory."""
         X, u, dt = trajectory.states, trajectory.u, self.dt
         if name == "map":
             return self._columns(trajectory.X, u), trajectory.Y
@@ -263,138 +300,200 @@ class SINDy(SamplesMixin, FlowDynamics):
             return theta, finite_difference(X, dt)
         if name == "savitzky_golay":
             return theta, savitzky_golay_derivative(X, dt, window)
-        if len(X) < 2 * window + 1:
-            return None
         return weak_form(X, theta, dt, half_width=window, power=_POWER, stride=max(1, window // 10))
 
-    def _optimise(self, system: _System) -> np.ndarray:
-        """Coefficients (p, d) by the user's optimizer."""
-        A = np.concatenate([A for A, _ in system.blocks])
-        b = np.concatenate([b for _, b in system.blocks])
-        self.optimizer_ = clone(self.optimizer).fit(A, b)
-        return np.asarray(self.optimizer_.coef_, dtype=float).reshape(b.shape[1], A.shape[1]).T
+    # ------------------------------------------------------------------ regression
+    def _solver(self, system: _System, trajectories) -> Callable[[np.ndarray | None], np.ndarray]:
+        """Return solve(blocks) -> coefficients (p, d) from some of the blocks of rows; None stands for all."""
+        if self.optimizer is not None:
+            return lambda blocks: self._optimise(system, blocks)
+        sums = block_sums(system.A, system.b)
+        if self.threshold != "auto":
 
-    def _fit_ensemble(self, system: _System, rule: _Rule):
-        """Refit on resampled blocks of rows: spread and inclusion of every coefficient."""
-        if self.optimizer is not None:  # it may be slow, and may know its own uncertainty
-            self._members = self.coef_.T[np.newaxis]
-            self.coef_std_, self.inclusion_probability_ = 0.0 * self.coef_, (self.coef_ != 0).astype(float)
-            return
-        rng = check_random_state(self.random_state)
-        sums = [
-            gram(A[rows], b[rows])
-            for A, b in system.blocks
-            for rows in np.array_split(np.arange(len(A)), min(len(A), max(1, 50 // len(system.blocks))))
-        ]
-        members = []
-        for _ in range(self.n_models):
-            drawn = rng.randint(len(sums), size=len(sums))
-            total = sums[drawn[0]]
-            for k in drawn[1:]:
-                total = total + sums[k]
-            members.append(rule.solve(total))
-        self._members = np.stack(members)
+            def thresholded(blocks):
+                total = (sums if blocks is None else sums.take(blocks)).total()
+                return stlsq(total.G, total.R, threshold=self.threshold)
+
+            return thresholded
+        clean = self._noise_free(sums, system, trajectories)
+        candidates = threshold_candidates(sums, self._scales(trajectories))
+
+        def parsimonious(blocks):
+            some, some_clean = (sums, clean) if blocks is None else (sums.take(blocks), clean.take(blocks))
+            support = select_support(some, some_clean, candidates, search=blocks is None)
+            return least_squares(some_clean.total(), support)
+
+        return parsimonious
+
+    def _noise_free(self, sums: BlockSums, system: _System, trajectories) -> BlockSums:
+        """Extrapolate sums to data without noise, from copies to which their own noise was added once more."""
+        if system.name == "map":  # steps of a map cannot be told from noise
+            return sums
+        noise = np.sqrt(np.mean([estimate_noise(t.states) ** 2 for t in trajectories], axis=0))
+        rng, noisier = np.random.default_rng(0), []
+        for _ in range(_N_NOISY_PAIRS):
+            kicks = [noise * rng.standard_normal(t.states.shape) for t in trajectories]
+            for sign in (1.0, -1.0):
+                moved = [t._replace(states=t.states + sign * k) for t, k in zip(trajectories, kicks, strict=True)]
+                noisier.append(self._discretise(moved, system.name, system.window))
+        if not all(np.isfinite(other.A).all() for other in noisier):  # a library at the edge of its domain
+            return sums
+        return noise_free(sums, [block_sums(other.A, other.b) for other in noisier])
+
+    def _optimise(self, system: _System, blocks) -> np.ndarray:
+        """Coefficients (p, d) by the user's optimizer."""
+        A, b = system.A, system.b
+        if blocks is not None:
+            edges = row_blocks(len(A))
+            A, b = (np.concatenate([rows[edges[k]] for k in blocks]) for rows in (A, b))
+        optimizer = clone(self.optimizer)
+        if "fit_intercept" in optimizer.get_params():
+            optimizer.set_params(fit_intercept=False)
+        optimizer.fit(A, b)
+        if blocks is None:
+            self.optimizer_ = optimizer
+        return np.asarray(optimizer.coef_, dtype=float).reshape(b.shape[1], A.shape[1]).T
+
+    def _fit_ensemble(self, solve, n_rows: int):
+        """Refit on random halves of the blocks of rows: spread and inclusion of every coefficient."""
+        rng, n_blocks = check_random_state(self.random_state), len(row_blocks(n_rows))
+        halves = [np.sort(rng.permutation(n_blocks)[: max(1, n_blocks // 2)]) for _ in range(self.n_models)]
+        self._members = np.stack([solve(half) for half in halves])
+        # Among halves drawn without replacement, estimates vary as much as that from all rows does by itself.
         self.coef_std_ = self._members.std(axis=0).T
         self.inclusion_probability_ = (self._members != 0).mean(axis=0).T
+        if self.optimizer is not None and hasattr(self.optimizer_, "coef_std_"):
+            self.coef_std_ = np.asarray(self.optimizer_.coef_std_, dtype=float).reshape(self.coef_.shape)
 
-    # ------------------------------------------------------------------ selection
-    def _choose(self, trajectories):
-        """Return the system, rule and support (p, d) whose free runs follow held-out data longest."""
-        train, test = _split(trajectories)
-        candidates = {}
-        for how in self._discretisations(trajectories):
-            system = self._discretise(train, how)
-            if not system.blocks:
-                continue
-            sums = system.sums()
-            for by_share in (False, True):
-                largest = 1.0 if by_share else np.abs(_Rule(0.0).solve(sums)).max()
-                thresholds = largest * _THRESHOLDS
-                for threshold, Xi in zip(thresholds, _Rule(0.0, by_share).path(sums, thresholds), strict=True):
-                    candidates.setdefault((how, (Xi != 0).tobytes()), (how, _Rule(threshold, by_share), Xi))
-        candidates = list(candidates.values())
-        skill = self._validate(np.stack([Xi for _, _, Xi in candidates]), test)
-        n_terms = np.array([np.count_nonzero(Xi) for _, _, Xi in candidates])
-        # Fewest terms among those that are not worse than the best by more than its standard error.
-        best = skill[skill.mean(axis=1).argmax()]
-        loss = (best - skill).mean(axis=1)
-        doubt = (best - skill).std(axis=1) / np.sqrt(skill.shape[1])
-        good = np.flatnonzero(loss <= np.maximum(doubt, 0.02 * best.mean()))
-        how, rule, Xi = candidates[min(good, key=lambda k: (n_terms[k], loss[k]))]
-        return self._discretise(trajectories, how), rule, Xi != 0
+    def _check_fit(self, system: _System):
+        """Set `residual_`; warn of variables without terms and of a poor fit."""
+        variance = system.b.var(axis=0)
+        unexplained = (system.b - system.A @ self.coef_.T).var(axis=0)
+        self.residual_ = unexplained / np.where(variance > 0, variance, 1.0)
+        names = np.array(self._output_names())
+        empty = (self.coef_ == 0).all(axis=1) & (variance > 0)
+        if empty.any():
+            warnings.warn(
+                f"SINDy removed every term of {names[empty].tolist()}: lower threshold, or give a library that "
+                f"describes them.",
+                UserWarning,
+                stacklevel=4,
+            )
+        poor = (self.residual_ > _POOR_FIT) & ~empty
+        if poor.any():
+            shares = ", ".join(f"{n}: {r:.0%}" for n, r in zip(names[poor], self.residual_[poor], strict=True))
+            what = "next state" if self._is_map() else "derivative"
+            warnings.warn(
+                f"SINDy leaves much of the {what} unexplained ({shares}): terms are missing from the library, "
+                f"variables are missing from the data, or the noise is strong.",
+                UserWarning,
+                stacklevel=4,
+            )
 
-    def _validate(self, models: np.ndarray, test: list[Trajectory]) -> np.ndarray:
-        """Number of steps (k, n_starts) that each model (k, p, d) stays valid."""
-        memory = min(_shortest_memory(t.states) for t in test)
-        longest = max(len(t.X) for t in test)
-        n_steps = max(1, min(longest // 2, round(_VALIDATION_LENGTH * memory), _VALIDATION_ROWS))
-        n_starts = int(np.clip(2_000_000 // max(models[0].size * len(models), 1), 3, 20))
-        truth, x0, u = _validation_runs(test, n_steps, -(-n_starts // len(test)))
+    # ------------------------------------------------------------------ free runs
+    def _validate(self, models: np.ndarray, trajectories: list[Trajectory]) -> np.ndarray:
+        """Mean number of steps (k,) that the free runs of each model (k, p, d) stay close to the data."""
+        memory = min(_shortest_memory(t.states) for t in trajectories)
+        longest = max(len(t.X) for t in trajectories)
+        n_steps = max(1, min(longest // 2, round(_RUN_LENGTH * memory), _RUN_ROWS))
+        truth, x0, u = _runs(trajectories, n_steps, -(-_N_STARTS // len(trajectories)))
         inputs = None if u is None else np.tile(u, (len(models), 1, 1))
         starts = np.tile(x0, (len(models), 1))
-        path = self._roll(np.repeat(models, len(x0), axis=0), starts, n_steps, inputs, tolerance=1e-6)
+        bound = 10.0 * self.bound_ / DIVERGENCE_FACTOR
+        path = self._roll(np.repeat(models, len(x0), axis=0), starts, n_steps, inputs, tolerance=1e-10, bound=bound)
         path = path.reshape(len(models), len(x0), n_steps, -1)
-        spread = np.concatenate([t.states for t in test]).std(axis=0)
+        spread = np.concatenate([t.states for t in trajectories]).std(axis=0)
         error = np.sqrt(np.mean(((path - truth) / np.where(spread > 0, spread, 1.0)) ** 2, axis=-1))
         invalid = ~(error <= _VALID_ERROR)
         steps = np.where(invalid.any(axis=-1), invalid.argmax(axis=-1), n_steps)
-        # Valid to the end is told apart by the error that is left.
-        return steps + 1.0 - np.minimum(np.where(invalid, 1.0, error).mean(axis=-1), 1.0)
+        # Models that are valid to the end are told apart by the error that is left.
+        return (steps - np.where(invalid, 1.0, error).mean(axis=-1)).mean(axis=-1)
 
-    def _roll(self, models, x0, n_steps, u, tolerance):
+    def _roll(self, models, x0, n_steps, u, *, tolerance, bound):
         """Run row i under its own coefficients models[i] (p, d)."""
+        active = np.flatnonzero(models.any(axis=(0, 2)))
+        models = models[:, active]
 
         def rhs(X, inputs=None):
-            return (self._columns(X, inputs)[:, np.newaxis] @ models)[:, 0]
+            return np.einsum("np,npd->nd", self._columns(X, inputs, active), models)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not self._is_map():
-                bound = self.bound_
-                # A model worth running needs no more steps than the data has rows.
-                limits = {"bound": 0.01 * bound, "max_steps": 200 + n_steps // 2}
-                options = {"rtol": tolerance, "atol": tolerance * bound / 1e3, **limits}
-                if u is not None:
-                    return integrate_driven(rhs, x0, u, self.dt, **options)
-                return integrate_batch(rhs, x0, self.dt * np.arange(n_steps + 1), **options)[:, 1:]
-            path = np.full((len(x0), n_steps, self.n_features_in_), np.nan)
-            for step in range(n_steps):
-                x0 = rhs(x0, None if u is None else u[:, step])
-                path[:, step] = x0 = np.where(np.abs(x0) <= self.bound_, x0, np.nan)
-            return path
+        if not self._is_map():
+            # A model worth running needs no more steps than the data has rows.
+            options = {"rtol": tolerance, "atol": tolerance * self.bound_ / DIVERGENCE_FACTOR}
+            options |= {"bound": bound, "max_steps": 200 + n_steps // 2}
+            if u is not None:
+                return integrate_driven(rhs, x0, u, self.dt, **options)
+            return integrate_batch(rhs, x0, self.dt * np.arange(n_steps + 1), **options)[:, 1:]
+        path = np.full((len(x0), n_steps, x0.shape[1]), np.nan)
+        for step in range(n_steps):
+            x0 = rhs(x0, None if u is None else u[:, step])
+            path[:, step] = x0 = np.where((np.abs(x0) <= bound).all(axis=1, keepdims=True), x0, np.nan)
+        return path
 
     # ------------------------------------------------------------------ reading
     def equations(self, precision: int = 3) -> list[str]:
         """Return one readable equation per variable."""
-        left = self._left_sides("{}' = ", "{}[t+1] = ")
-        return [side + format_sum(row, self.term_names_, precision) for side, row in zip(left, self.coef_, strict=True)]
-
-    def to_latex(self, precision: int = 3) -> str:
-        """Return the equations as a LaTeX `aligned` block for notebooks and papers."""
-        import sympy
-
-        left = self._left_sides(r"\dot{{{}}} &= ", "{}_{{t+1}} &= ")
-        lines = [side + sympy.latex(e.evalf(precision + 1)) for side, e in zip(left, self.to_sympy(), strict=True)]
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+        left = "{}[t+1] = " if self._is_map() else "{}' = "
+        rows = zip(self._output_names(), self.coef_, strict=True)
+        return [left.format(name) + format_sum(row, self.term_names_, precision) for name, row in rows]
 
     def to_sympy(self) -> list:
         """Return one sympy expression per variable (the polynomial library only)."""
         import sympy
 
-        if self.library is not None:
-            raise ValueError("to_sympy knows the polynomial library only; use equations() with a library of your own.")
-        names = monomial_names(np.eye(self._powers.shape[1], dtype=int), self._variable_names())
-        symbols = sympy.symbols(names)
+        self._need_polynomials("to_sympy")
+        symbols = [sympy.Symbol(name) for name in self._variable_names()]
         terms = [sympy.prod([s ** int(k) for s, k in zip(symbols, power, strict=True)]) for power in self._powers]
-        return [sum(sympy.Float(c) * t for c, t in zip(row, terms, strict=True) if c != 0) for row in self.coef_]
+        return [sum(sympy.Float(c) * t for c, t in zip(row, terms, strict=True) if c) for row in self.coef_]
+
+    def to_latex(self, precision: int = 3) -> str:
+        """Return the equations as a LaTeX `aligned` block for notebooks and papers."""
+        import sympy
+
+        left = "{}_{{t+1}} &= " if self._is_map() else r"\dot{{{}}} &= "
+        rows = zip(self._output_names(), self.to_sympy(), strict=True)
+        lines = [left.format(name) + sympy.latex(sympy.sympify(side).evalf(precision + 1)) for name, side in rows]
+        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    def jacobian(self, X, *, u=None) -> np.ndarray:
+        """Return the derivatives of the right-hand side (or map) by the state (the polynomial library only).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        u : array-like of shape (n, p), optional
+            Known inputs, if the model has any.
+
+        Returns
+        -------
+        ndarray of shape (n, m, d)
+            Entry [i, j, k] is the derivative of the right-hand side j by variable k at row i.
+        """
+        check_is_fitted(self)
+        self._need_polynomials("jacobian")
+        X, _ = check_states(self, X, reset=False)
+        u = check_inputs(self, u, len(X), n_inputs=self.n_inputs_)
+        Z = X if u is None else np.hstack([X, u])
+        derivatives = []
+        for variable in range(X.shape[1]):
+            index = np.flatnonzero(self._powers[:, variable])
+            lower = self._powers[index].copy()
+            lower[:, variable] -= 1
+            derivatives.append(monomials(Z, lower) @ (self._powers[index, variable] * self.coef_[:, index]).T)
+        return np.stack(derivatives, axis=2)
+
+    def _need_polynomials(self, name: str):
+        if self.library is not None:
+            raise ValueError(f"{name} knows the polynomial library only; use equations() with a library of your own.")
 
     def _variable_names(self):
-        names = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)]))
-        return names + [f"u{i}" for i in range(self.n_inputs_)]
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        return [*map(str, names), *(f"u{i}" for i in range(self.n_inputs_))]
 
-    def _left_sides(self, flow: str, map_: str) -> list[str]:
-        names = self._variable_names()[: self.n_outputs_] if self.n_outputs_ == self.n_features_in_ else None
-        names = names or [f"y{i}" for i in range(self.n_outputs_)]
-        return [(map_ if self._is_map() else flow).format(name) for name in names]
+    def _output_names(self):
+        if self.n_outputs_ == self.n_features_in_:
+            return self._variable_names()[: self.n_outputs_]
+        return [f"y{i}" for i in range(self.n_outputs_)]
 
     @classmethod
     def get_test_params(cls):
@@ -403,26 +502,16 @@ class SINDy(SamplesMixin, FlowDynamics):
 
 
 # ---------------------------------------------------------------------- pure functions
-def _least_squares(sums: Gram, support: np.ndarray) -> np.ndarray:
-    """Unbiased coefficients (p, d) on a support (p, d)."""
-    Xi = np.zeros(support.shape)
-    for target, kept in enumerate(support.T):
-        index = np.flatnonzero(kept)
-        if len(index):
-            Xi[index, target] = ridge_solve(sums.G[np.ix_(index, index)], sums.R[index, target])
-    return Xi
-
-
 def _shortest_memory(X: np.ndarray) -> float:
     """Shortest autocorrelation time over the variables, in rows; the scale on which the dynamics turns."""
     lags = [lag_by_autocorrelation(column) for column in X.T if np.ptp(column) > 0]
-    return float(min(lags, default=1))
+    return float(min((lag for lag in lags if lag is not None), default=max(1, len(X) // 10)))
 
 
-def _validation_runs(test: list[Trajectory], n_steps: int, n_starts: int):
+def _runs(trajectories: list[Trajectory], n_steps: int, n_starts: int):
     """Truth (B, h, d), starts (B, d) and inputs (B, h, p) or None, spread over all trajectories."""
     truth, x0, u = [], [], []
-    for t in test:
+    for t in trajectories:
         if len(t.X) < n_steps:
             continue
         smooth = _smoothed(t.states)
@@ -440,15 +529,3 @@ def _smoothed(X: np.ndarray) -> np.ndarray:
     if window < 7 or window > len(X) or (estimate_noise(X) < 1e-3 * X.std(axis=0)).all():
         return X
     return savgol_filter(X, window, 3, axis=0)
-
-
-def _split(trajectories: list[Trajectory], share: float = 0.8):
-    """Cut every trajectory in two in time: fit on the first part, validate on the rest."""
-    train, test = [], []
-    for t in trajectories:
-        k = max(2, int(share * len(t.X)))
-        u = (None, None) if t.u is None else (t.u[:k], t.u[k:])
-        train.append(Trajectory(t.X[:k], t.Y[:k], u[0], t.states[: k + 1]))
-        if len(t.X) - k >= 2:
-            test.append(Trajectory(t.X[k:], t.Y[k:], u[1], t.states[k:]))
-    return train, test or train
