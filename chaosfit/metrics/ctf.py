@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -93,7 +94,7 @@ def ctf_reconstruction(y_true: ArrayLike, y_pred: ArrayLike, *, norm: str = "spe
 def _relative_error_score(true: Floats, pred: Floats, norm: str) -> Floats:
     if norm not in ("spectral", "frobenius"):
         raise ValueError(f"norm must be 'spectral' or 'frobenius', got {norm!r}.")
-    order = 2 if norm == "spectral" else "fro"
+    order: Literal["fro"] | float = 2 if norm == "spectral" else "fro"
     usable, pred = _usable(pred)
     errors = np.linalg.norm(true - pred, ord=order, axis=(1, 2))
     return _score(_relative(errors, np.linalg.norm(true, ord=order, axis=(1, 2))), usable)

@@ -90,4 +90,4 @@ def check_scale(scale: ArrayLike | None, y_true: Floats) -> Floats:
 
 def is_finite(y_pred: Floats) -> NDArray[np.bool_]:
     """Tell for each trajectory of a batch ``(B, h, d)`` whether all of it is finite, ``(B,)``."""
-    return np.isfinite(y_pred).all(axis=(1, 2))
+    return np.asarray(np.isfinite(y_pred).all(axis=(1, 2)))
