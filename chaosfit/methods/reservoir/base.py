@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from chaosfit.base import StepDynamics
 from chaosfit.methods.reservoir.network import (
     Network,
-    columns_side_by_side,
     conditional_exponent,
     draw_network,
     drive,
@@ -168,12 +167,6 @@ class BaseReservoir(StepDynamics):
             at_end = np.flatnonzero(rows % n_rows == n_rows - 1)
             last[:, rows[at_end] // n_rows] = r[:, at_end]
         return outputs.reshape(n_batch, n_rows, -1), last
-
-    def _free_run(self, context, n_steps, u):
-        n_groups = -(-len(context) // columns_side_by_side(self.n_units))
-        groups = np.array_split(np.arange(len(context)), n_groups)
-        run = super()._free_run
-        return np.concatenate([run(context[g], n_steps, None if u is None else u[g]) for g in groups])
 
     def _states(self, z: np.ndarray) -> np.ndarray:
         """Return the states (n, N) along one series z (n, k)."""

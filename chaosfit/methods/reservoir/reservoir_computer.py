@@ -28,7 +28,7 @@ class ReservoirComputer(BaseReservoir):
     spectral_radius : float, default=0.4
         Largest |eigenvalue| >= 0 of W. Above 1 the network may fail to forget its initial state. Published: 0.6 to 1.2.
     input_scale : float, default=0.5
-        W_in is uniform in [-input_scale, input_scale].
+        W_in is uniform in [-input_scale, input_scale]. Every unit sees all variables: lower it where there are many.
     bias_scale : float, default=0.5
         b is uniform in [-bias_scale, bias_scale].
     degree : int, default=6

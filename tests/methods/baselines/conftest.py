@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chaosfit.metrics.forecast import valid_time
-from chaosfit.numerics.integrate import integrate_batch
+from chaosfit.systems.flows import Lorenz63
 
 
 class Lorenz(NamedTuple):
@@ -21,15 +21,8 @@ class Lorenz(NamedTuple):
         return np.median(valid_time(self.futures, forecasts, dt=0.02, lyapunov_exponent=0.9056, scale=scale))
 
 
-def _rhs(X):
-    x, y, z = X.T
-    return np.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], axis=1)
-
-
 @pytest.fixture(scope="session")
 def lorenz() -> Lorenz:
-    starts = np.random.default_rng(0).normal([0, 0, 25], 5, size=(51, 3))
-    starts = integrate_batch(_rhs, starts, [0.0, 50.0])[:, -1]
-    train = integrate_batch(_rhs, starts[:1], 0.02 * np.arange(5000))[0]
-    test = integrate_batch(_rhs, starts[1:], 0.02 * np.arange(400))
+    train = Lorenz63().simulate(5000, dt=0.02, transient=50.0, random_state=0)
+    test = Lorenz63().simulate(400, dt=0.02, transient=50.0, random_state=1, n_trajectories=50)
     return Lorenz(train, test[:, :100], test[:, 100:])
