@@ -181,18 +181,17 @@ class LocalReservoir(StepDynamics):
         n_groups, is_state = len(self._neighbours), self.n_outputs_ == self.n_features_in_
         targets = targets.reshape(len(targets), n_groups, -1) if is_state else targets[:, np.newaxis]
         weight = np.where(washed_out, 0.0, 1.0)[:, np.newaxis, np.newaxis]
-        Y = np.concatenate([targets, np.ones((*targets.shape[:2], 1))], axis=2) * weight
-        sums = None
+        offset = targets.mean(axis=(0, 1) if self.share_weights else 0)
+        Y = np.concatenate([targets - offset, np.ones((*targets.shape[:2], 1))], axis=2) * weight
+        sums = [RidgeSums() for _ in range(n_groups if is_state and not self.share_weights else 1)]
         for times, phi in self._drive(series):
             phi *= weight[times, 0, 0]
             blocks = self._regressions(phi, Y[times].transpose(1, 0, 2))
-            if sums is None:
-                sums = [RidgeSums(features.shape[0], y.shape[1] - 1) for features, y in blocks]
             for total, (features, y) in zip(sums, blocks, strict=True):
                 total.add(features, y)
         readouts = [total.solve(self.ridge) for total in sums]
         self.coef_ = np.stack([readout.coef for readout in readouts])
-        self.intercept_ = np.stack([readout.intercept for readout in readouts])
+        self.intercept_ = np.stack([readout.intercept for readout in readouts]) + offset
 
     def _regressions(self, phi, Y):
         """Pair features (p, c) and targets (c, m) of every readout, for phi (g, p, c) and Y (g or 1, c, m)."""

@@ -102,11 +102,11 @@ def largest_eigenvalue(W: csr_array, rng: np.random.RandomState) -> float:
 
 
 class _Pieces(NamedTuple):
-    """Pieces of stacked series: piece j starts at row start[j] after warm[j] <= overlap rows of warming up."""
+    """Pieces of stacked series, longest first: first rows, lengths, and whether a piece is the first of its series."""
 
     start: np.ndarray
     length: np.ndarray
-    warm: np.ndarray
+    is_first: np.ndarray
 
 
 def drive(
@@ -118,43 +118,49 @@ def drive(
     `overlap` rows lets a series be cut into pieces that run side by side, each after that many rows of warming up;
     None: every series runs from its first row. The states are a buffer that the caller may overwrite.
     """
-    pieces = _cut([len(z) for z in series], overlap, columns_side_by_side(network.W.shape[0]))
+    n_units = network.W.shape[0]
+    pieces = _cut([len(z) for z in series], overlap, columns_side_by_side(n_units))
     stacked = np.concatenate(series)
-    warmup = int(pieces.warm.max())
-    n_units, n_pieces = network.W.shape[0], len(pieces.start)
-    r = np.zeros((n_units, n_pieces))
-    for step in range(-warmup, 0):
-        r[:, pieces.warm == -step] = 0.0
-        r = network.step(r, stacked[np.maximum(pieces.start + step, 0)].T)
-    r[:, pieces.warm == 0] = 0.0
+    r = np.zeros((n_units, len(pieces.start)))
+    if not pieces.is_first.all():
+        for step in range(-(overlap or 0), 0):
+            r = network.step(r, stacked[np.maximum(pieces.start + step, 0)].T)
+        r[:, pieces.is_first] = 0.0  # there was nothing before; what they absorbed is of no meaning
 
-    n_steps, last_row = int(pieces.length.max()), pieces.start + pieces.length - 1
-    size = max(1, _BLOCK_STATES // n_pieces)
-    buffer = np.empty((n_units, size, n_pieces))
-    for first in range(0, n_steps, size):
-        steps = np.arange(first, min(first + size, n_steps))[:, np.newaxis]
-        rows = np.minimum(pieces.start + steps, last_row)  # a short piece repeats its last row, in vain
+    n_steps, last_row = int(pieces.length[0]), pieces.start + pieces.length - 1
+    memory = np.empty(n_units * max(_BLOCK_STATES, len(pieces.start)))
+    first = 0
+    while first < n_steps:
+        active = int(np.count_nonzero(pieces.length > first))  # the others, at the end, are through
+        r = np.ascontiguousarray(r[:, :active])
+        n_rows = min(max(1, _BLOCK_STATES // active), n_steps - first)
+        steps = np.arange(first, first + n_rows)[:, np.newaxis]
+        rows = np.minimum(pieces.start[:active] + steps, last_row[:active])
         inputs = stacked[rows].transpose(0, 2, 1)
-        for i in range(len(steps)):
+        buffer = memory[: n_units * rows.size].reshape(n_units, *rows.shape)
+        for i in range(n_rows):
             r = network.step(r, inputs[i])
             buffer[:, i] = r
-        states = buffer[:, : len(steps)].reshape(n_units, -1)
-        valid = (steps < pieces.length).ravel()
-        yield (rows.ravel(), states) if valid.all() else (rows.ravel()[valid], states[:, valid])
+        # A piece that ends within the block has repeated its last row, in vain.
+        valid = (steps < pieces.length[:active]).ravel()
+        states, rows = buffer.reshape(n_units, -1), rows.ravel()
+        yield (rows, states) if valid.all() else (rows[valid], states[:, valid])
+        first += n_rows
 
 
 def _cut(lengths: Sequence[int], overlap: int | None, n_columns: int) -> _Pieces:
-    """Cut series of the given lengths into about `n_columns` pieces of equal length."""
+    """Cut series of the given lengths into about `n_columns` pieces of equal length, several times the overlap."""
     total = sum(lengths)
     size = max(lengths)
     if overlap is not None:
         size = min(size, max(-(-total // n_columns), 4 * overlap, 1))
     first_rows = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     parts = [
-        (first + offset, min(size, n - offset), min(offset, overlap or 0))
+        (first + offset, min(size, n - offset), offset == 0)
         for first, n in zip(first_rows, lengths, strict=True)
         for offset in range(0, n, size)
     ]
+    parts.sort(key=lambda part: -part[1])
     return _Pieces(*map(np.array, zip(*parts, strict=True)))
 
 

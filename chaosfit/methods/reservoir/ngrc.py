@@ -171,7 +171,7 @@ class NGRC(WindowDynamics):
         mean, scale = np.tile(self.mean_, self.n_delays), np.tile(self.scale_, self.n_delays)
         polynomials = []
         for coef, intercept in zip(self.coef_, self.intercept_, strict=True):
-            terms = defaultdict(float, {(): float(intercept)})
+            terms: dict[tuple[int, ...], float] = defaultdict(float, {(): float(intercept)})
             for value, monomial in zip(coef, self.monomials_, strict=True):
                 factor = value / scale[list(monomial)].prod()
                 for size in range(len(monomial) + 1):

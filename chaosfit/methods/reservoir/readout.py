@@ -59,19 +59,21 @@ class RidgeSums:
     """Ridge regression with an intercept on features that come in blocks, (p, c) each.
 
     Only the lower half of the symmetric product is added up, in place: it is where a fit spends its time. The means
-    are taken out at the end, which is harmless because features of states are of order one.
+    are taken out at the end, which is harmless where neither features nor targets are far from zero.
     """
 
-    def __init__(self, n_features: int, n_outputs: int):
-        self._G = np.zeros((n_features, n_features), order="F")
-        self._R = np.zeros((n_features, n_outputs + 1))
-        self._total = np.zeros(n_outputs + 1)
+    def __init__(self) -> None:
+        self._G = self._R = self._total = np.empty(0)  # the first block tells the sizes
 
     def add(self, features: np.ndarray, Y: np.ndarray) -> None:
         """Add features (p, c) and targets (c, m + 1), the last column of which is 1, or 0 in a row without weight.
 
         Features and targets of a row without weight must be zero.
         """
+        if not self._G.size:
+            n_features, n_columns = len(features), Y.shape[1]
+            self._G = np.zeros((n_features, n_features), order="F")
+            self._R, self._total = np.zeros((n_features, n_columns)), np.zeros(n_columns)
         self._G = dsyrk(1.0, features.T, beta=1.0, c=self._G, trans=1, lower=1, overwrite_c=1)
         self._R += features @ Y
         self._total += Y.sum(axis=0)
@@ -102,13 +104,13 @@ def fit_readout(
     `features(rows, states)` maps states (N, c) at those rows to features (p, c). States exist block by block only.
     """
     washed_out = np.concatenate([np.arange(len(z)) for z in series]) < washout
-    Y = np.hstack([targets, np.ones((len(targets), 1))])
+    offset = targets.mean(axis=0)
+    Y = np.hstack([targets - offset, np.ones((len(targets), 1))])
     Y[washed_out] = 0.0
-    sums = None
+    sums = RidgeSums()
     for rows, states in drive(network, series, overlap):
         phi = features(rows, states)
         phi[:, washed_out[rows]] = 0.0
-        if sums is None:
-            sums = RidgeSums(len(phi), targets.shape[1])
         sums.add(phi, Y[rows])
-    return sums.solve(ridge)
+    readout = sums.solve(ridge)
+    return Readout(readout.coef, readout.intercept + offset)

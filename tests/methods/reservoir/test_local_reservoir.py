@@ -112,6 +112,14 @@ def test_known_inputs_reach_every_group(share_weights):
     assert error < 0.1 * X.std()
 
 
+@pytest.mark.parametrize("share_weights", [True, False])
+def test_the_offset_of_the_data_does_not_matter(share_weights):
+    X = waves()
+    model = LocalReservoir(n_groups=4, halo=2, share_weights=share_weights, **SMALL)
+    expected = model.fit(X).forecast(10)
+    np.testing.assert_allclose(model.fit(X + 1e6).forecast(10) - 1e6, expected, atol=1e-4)
+
+
 def test_n_groups_must_divide_the_grid():
     with pytest.raises(ValueError, match="n_groups must divide the 12 columns of X, got 5"):
         LocalReservoir(n_groups=5, **SMALL).fit(waves())

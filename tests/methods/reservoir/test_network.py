@@ -71,7 +71,7 @@ def test_more_links_than_units_are_refused():
         network(4)
 
 
-@pytest.mark.parametrize("lengths", [[700], [5, 300, 41], [1], [64, 64, 64]])
+@pytest.mark.parametrize("lengths", [[700], [5, 300, 41], [1], [64, 64, 64], [20, 2000, 7, 20] + 100 * [3]])
 def test_pieces_side_by_side_give_the_states_of_one_long_run(lengths):
     net, rng = network(), np.random.default_rng(0)
     series = [rng.normal(size=(n, 3)) for n in lengths]

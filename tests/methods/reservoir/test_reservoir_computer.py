@@ -62,6 +62,15 @@ def test_noise_is_drawn_from_random_state():
     assert np.abs(draw[0].coef_ - clean.coef_).max() > 0
 
 
+def test_units_and_offsets_of_the_data_do_not_matter(lorenz):
+    X, units = lorenz.train[:2000], [1e-3, 1.0, 1e4]
+    model = ReservoirComputer(n_units=100, random_state=0)
+    expected = model.fit(X).forecast(20)
+    shifted = model.fit(1e6 + X).forecast(20) - 1e6
+    np.testing.assert_allclose(shifted, expected, atol=1e-4)
+    np.testing.assert_allclose(model.fit(X * units).forecast(20), expected * units, rtol=1e-6)
+
+
 def test_washout_longer_than_the_data_is_refused():
     with pytest.raises(ValueError, match="washout=100 leaves nothing to fit: .* at least 101 rows .* longest has 99"):
         ReservoirComputer().fit(walk(100))
@@ -164,6 +173,16 @@ def test_closed_loop_is_the_forecast(lorenz, model):
         r = model.closed_loop(r)
     expected = model.transform(np.concatenate([context, model.forecast(20, context)]))[-1]
     np.testing.assert_allclose(r, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("params", [{}, {"readout": "full", "leak_rate": 0.5}])
+def test_jacobian_is_the_derivative_of_the_closed_loop(params):
+    X = [5.0, 30.0] * walk()
+    model = ReservoirComputer(**SMALL, **params, ridge=1e-3).fit(X)
+    r, direction = model.transform(X)[-1], np.random.default_rng(0).normal(size=40)
+    numeric = (model.closed_loop(r + 1e-6 * direction) - model.closed_loop(r - 1e-6 * direction)) / 2e-6
+    np.testing.assert_allclose(model.jacobian(r) @ direction, numeric, atol=1e-7)
+    assert np.abs(numeric).max() > 0.1
 
 
 def test_closed_loop_needs_an_autonomous_model():
