@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -114,6 +114,7 @@ def integrate(
     *,
     rtol: float = 1e-10,
     atol: float = 1e-10,
+    bound: float = np.inf,
     max_steps: int = 10_000,
     time_dependent: bool = False,
 ) -> np.ndarray:
@@ -132,6 +133,8 @@ def integrate(
         Strictly increasing output times.
     rtol, atol : float
         Local error per step.
+    bound : float
+        A state with a larger absolute value ends the trajectory.
     max_steps : int
         Steps either method may spend between two output times.
     time_dependent : bool
@@ -151,13 +154,15 @@ def integrate(
     True
     """
     x0, t = np.asarray(x0, float), np.asarray(t, float)
-    options = {"rtol": rtol, "atol": atol, "max_steps": max_steps, "time_dependent": time_dependent}
+    options: dict[str, Any] = {"rtol": rtol, "atol": atol, "bound": bound, "max_steps": max_steps}
+    options["time_dependent"] = time_dependent
     explicit = integrate_batch(rhs, x0[None], t, **options)[0]
     if np.isfinite(explicit[-1]).all() or not np.isfinite(x0).all():
         return explicit
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        implicit = _implicit_trajectory(rhs, x0, t, _Tolerance(rtol, atol), max_steps, time_dependent)
+        implicit = _implicit_trajectory(rhs, x0, t, _Tolerance(rtol, atol), bound, max_steps, time_dependent)
+    implicit[np.logical_or.accumulate(~_within(implicit, bound))] = np.nan
     return max(explicit, implicit, key=lambda states: np.isfinite(states).all(axis=1).sum())
 
 
@@ -344,7 +349,7 @@ def _write_dense(field, x, x_new, time, step, slopes, t, written, reached, out) 
     out[row, column] = x[row] + np.einsum("nk,knd->nd", weights, terms[:, row])
 
 
-def _implicit_trajectory(rhs, x0, t, tolerance, max_steps, time_dependent) -> np.ndarray:
+def _implicit_trajectory(rhs, x0, t, tolerance, bound, max_steps, time_dependent) -> np.ndarray:
     """One trajectory by LSODA, NaN behind the output interval in which it stopped or spent its steps."""
 
     def field(time, x):
@@ -354,7 +359,7 @@ def _implicit_trajectory(rhs, x0, t, tolerance, max_steps, time_dependent) -> np
     out[0], written, n_tries = x0, 1, 0
     solver = LSODA(field, t[0], x0, t[-1], rtol=tolerance.relative, atol=tolerance.absolute)
     # Counted here because LSODA creeps towards a singularity without ever giving up.
-    while solver.status == "running" and n_tries < max_steps:
+    while solver.status == "running" and n_tries < max_steps and _within(solver.y, bound):
         solver.step()
         reached = int(np.searchsorted(t, solver.t, side="right"))
         n_tries = n_tries + 1 if reached == written else 0

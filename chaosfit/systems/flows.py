@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -41,17 +40,15 @@ class Lorenz63(Flow):
     rho: float = 28.0
     beta: float = 8.0 / 3.0
 
-    name: ClassVar[str] = "lorenz63"
-    dim: ClassVar[int] = 3
-    dt: ClassVar[float] = 0.01
-    transient: ClassVar[float] = 30.0
-    initial_state: ClassVar[tuple[float, ...]] = (1.0, 1.0, 20.0)
-    initial_spread: ClassVar[float] = 1.0
-    published_exponents: ClassVar[tuple[float, ...]] = (0.9056, 0.0, -14.5723)
-    published_dimension: ClassVar[float] = 2.062
-    reference: ClassVar[str] = (
-        "doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; Sprott 2003, ISBN 978-0-19-850840-3"
-    )
+    name = "lorenz63"
+    dim = 3
+    dt = 0.01
+    transient = 30.0
+    initial_state = (1.0, 1.0, 20.0)
+    initial_spread = 1.0
+    published_exponents = (0.9056, 0.0, -14.5723)
+    published_dimension = 2.062
+    reference = "doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; Sprott 2003, ISBN 978-0-19-850840-3"
 
     def rhs(self, X):
         x, y, z = X.T
@@ -94,15 +91,15 @@ class Rossler(Flow):
     b: float = 0.2
     c: float = 5.7
 
-    name: ClassVar[str] = "rossler"
-    dim: ClassVar[int] = 3
-    dt: ClassVar[float] = 0.1
-    transient: ClassVar[float] = 300.0
-    initial_state: ClassVar[tuple[float, ...]] = (1.0, 1.0, 0.0)
-    initial_spread: ClassVar[float] = 1.0
-    published_exponents: ClassVar[tuple[float, ...]] = (0.0714, 0.0, -5.3943)
-    published_dimension: ClassVar[float] = 2.013
-    reference: ClassVar[str] = "doi:10.1016/0375-9601(76)90101-8; Sprott 2003, ISBN 978-0-19-850840-3"
+    name = "rossler"
+    dim = 3
+    dt = 0.1
+    transient = 300.0
+    initial_state = (1.0, 1.0, 0.0)
+    initial_spread = 1.0
+    published_exponents = (0.0714, 0.0, -5.3943)
+    published_dimension = 2.013
+    reference = "doi:10.1016/0375-9601(76)90101-8; Sprott 2003, ISBN 978-0-19-850840-3"
 
     def rhs(self, X):
         x, y, z = X.T
@@ -146,13 +143,13 @@ class Lorenz96(Flow):
     n_variables: int = 40
     forcing: float = 8.0
 
-    name: ClassVar[str] = "lorenz96"
-    dt: ClassVar[float] = 0.05
-    transient: ClassVar[float] = 20.0
-    initial_spread: ClassVar[float] = 1.0
-    published_exponents: ClassVar[tuple[float, ...]] = (1.68,)
-    published_dimension: ClassVar[float] = 27.1
-    reference: ClassVar[str] = "doi:10.1175/1520-0469(1998)055<0399:OSFSWO>2.0.CO;2; doi:10.1063/1.3496397"
+    name = "lorenz96"
+    dt = 0.05
+    transient = 20.0
+    initial_spread = 1.0
+    published_exponents = (1.68,)
+    published_dimension = 27.1
+    reference = "doi:10.1175/1520-0469(1998)055<0399:OSFSWO>2.0.CO;2; doi:10.1063/1.3496397"
 
     def __post_init__(self) -> None:
         """Refuse rings on which the neighbours of a site coincide."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -38,14 +37,14 @@ class Henon(Map):
     a: float = 1.4
     b: float = 0.3
 
-    name: ClassVar[str] = "henon"
-    dim: ClassVar[int] = 2
-    transient: ClassVar[float] = 1000.0
-    initial_state: ClassVar[tuple[float, ...]] = (0.0, 0.0)
-    initial_spread: ClassVar[float] = 0.05
-    published_exponents: ClassVar[tuple[float, ...]] = (0.41922, -1.62319)
-    published_dimension: ClassVar[float] = 1.258
-    reference: ClassVar[str] = "doi:10.1007/BF01608556; Sprott 2003, ISBN 978-0-19-850840-3"
+    name = "henon"
+    dim = 2
+    transient = 1000.0
+    initial_state = (0.0, 0.0)
+    initial_spread = 0.05
+    published_exponents = (0.41922, -1.62319)
+    published_dimension = 1.258
+    reference = "doi:10.1007/BF01608556; Sprott 2003, ISBN 978-0-19-850840-3"
 
     def step(self, X):
         x, y = X.T
@@ -79,14 +78,14 @@ class Logistic(Map):
 
     r: float = 4.0
 
-    name: ClassVar[str] = "logistic"
-    dim: ClassVar[int] = 1
-    transient: ClassVar[float] = 1000.0
-    initial_state: ClassVar[tuple[float, ...]] = (0.4,)
-    initial_spread: ClassVar[float] = 0.03
-    published_exponents: ClassVar[tuple[float, ...]] = (float(np.log(2.0)),)
-    published_dimension: ClassVar[float] = 1.0
-    reference: ClassVar[str] = "doi:10.1038/261459a0"
+    name = "logistic"
+    dim = 1
+    transient = 1000.0
+    initial_state = (0.4,)
+    initial_spread = 0.03
+    published_exponents = (float(np.log(2.0)),)
+    published_dimension = 1.0
+    reference = "doi:10.1038/261459a0"
 
     def step(self, X):
         return self.r * X * (1.0 - X)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -45,11 +44,11 @@ class KuramotoSivashinsky(System):
     n_points: int = 64
     max_step: float = 0.05
 
-    name: ClassVar[str] = "kuramoto_sivashinsky"
-    dt: ClassVar[float] = 0.25
-    transient: ClassVar[float] = 200.0
-    initial_spread: ClassVar[float] = 1.0
-    published_exponents: ClassVar[tuple[float, ...]] = (
+    name = "kuramoto_sivashinsky"
+    dt = 0.25
+    transient = 200.0
+    initial_spread = 1.0
+    published_exponents = (
         0.048,
         0.0,
         0.0,
@@ -59,8 +58,8 @@ class KuramotoSivashinsky(System):
         -0.290,
         -0.310,
     )
-    published_dimension: ClassVar[float] = 4.24
-    reference: ClassVar[str] = "doi:10.1143/PTP.55.356; doi:10.1103/PhysRevLett.117.024101"
+    published_dimension = 4.24
+    reference = "doi:10.1143/PTP.55.356; doi:10.1103/PhysRevLett.117.024101"
 
     def __post_init__(self) -> None:
         """Refuse grids without a real Fourier transform of even length."""

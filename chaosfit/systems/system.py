@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import Field, dataclass, fields, is_dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,14 +43,12 @@ class System(ABC):
         Source of the equations and of the published values.
     """
 
-    name: ClassVar[str]
-    dim: int
+    name: str
     dt: float
     transient: float
-    initial_state: Any
-    initial_spread: float
+    initial_spread: float | tuple[float, ...] | np.ndarray
     # Parameters that change the accuracy, not the system.
-    numerical_parameters: ClassVar[tuple[str, ...]] = ("tolerance", "max_step", "n_points")
+    numerical_parameters: tuple[str, ...] = ("tolerance", "max_step", "n_points")
     published_exponents: tuple[float, ...] | None = None
     published_dimension: float | None = None
     reference: str
@@ -57,19 +56,32 @@ class System(ABC):
     def __post_init__(self) -> None:
         """Refuse parameters that are not finite numbers."""
         for name, value in self.parameters.items():
-            if isinstance(value, bool) or not np.isscalar(value) or not np.isfinite(value):
+            if not _is_finite_number(value):
                 raise ValueError(f"{type(self).__name__}: {name} must be a finite number, got {value!r}")
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Number of variables of one sample."""
+
+    @property
+    @abstractmethod
+    def initial_state(self) -> Any:
+        """Documented start, (dim,)."""
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Constructor arguments by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: getattr(self, field.name) for field in self._fields()}
 
     @property
     def is_published(self) -> bool:
         """Whether all physical parameters are the published ones, so that the published invariants apply."""
-        physical = [field for field in fields(self) if field.name not in self.numerical_parameters]
+        physical = [field for field in self._fields() if field.name not in self.numerical_parameters]
         return all(getattr(self, field.name) == field.default for field in physical)
+
+    def _fields(self) -> tuple[Field, ...]:
+        return fields(self) if is_dataclass(self) else ()
 
     @property
     def lyapunov_exponents(self) -> tuple[float, ...] | None:
@@ -148,14 +160,12 @@ class System(ABC):
     def _starts(self, x0, n_trajectories, random_state) -> tuple[np.ndarray, bool]:
         """Return the starts (B, dim) and whether the caller expects a single trajectory."""
         if n_trajectories is not None and (
-            isinstance(n_trajectories, bool)
-            or not isinstance(n_trajectories, int | np.integer)
-            or n_trajectories < 1
+            isinstance(n_trajectories, bool) or not isinstance(n_trajectories, Integral) or n_trajectories < 1
         ):
             raise ValueError(f"n_trajectories must be an integer >= 1, got {n_trajectories!r}")
         if x0 is None:
             rng = np.random.default_rng(random_state)
-            return self._random_starts(n_trajectories or 1, rng), n_trajectories is None
+            return self._random_starts(int(n_trajectories or 1), rng), n_trajectories is None
         starts = np.asarray(x0, float)
         expected = (self.dim,) if n_trajectories is None else (n_trajectories, self.dim)
         if starts.shape != expected and not (n_trajectories is None and starts.shape[1:] == expected):
@@ -192,7 +202,13 @@ class Flow(System):
 
     tolerance: float = 1e-10
     # True: rhs and jacobian take the time (n,) as their second argument.
-    time_dependent: ClassVar[bool] = False
+    time_dependent = False
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that no step can meet."""
+        super().__post_init__()
+        if self.tolerance <= 0.0:
+            raise ValueError(f"{type(self).__name__}: tolerance must be > 0, got {self.tolerance!r}")
 
     @abstractmethod
     def rhs(self, X: np.ndarray) -> np.ndarray:
@@ -204,7 +220,10 @@ class Flow(System):
 
     def _advance(self, starts, n_samples, dt, time):
         t = time + dt * np.arange(n_samples)
-        options = {"rtol": self.tolerance, "atol": self.tolerance, "time_dependent": self.time_dependent}
+        # An escape is certain long before it overflows, and ever more expensive on the way.
+        bound = 1e6 * (1.0 + np.nanmax(np.abs(starts), initial=0.0))
+        options = {"rtol": self.tolerance, "atol": self.tolerance, "bound": bound}
+        options["time_dependent"] = self.time_dependent
         out = integrate_batch(self.rhs, starts, t, **options)
         for row in np.flatnonzero(~np.isfinite(out[:, -1]).all(axis=1)):
             out[row] = integrate(self.rhs, starts[row], t, **options)
@@ -215,7 +234,7 @@ class Flow(System):
 class Map(System):
     """Difference equations x[t+1] = step(x[t]); one iteration is one unit of time."""
 
-    dt: ClassVar[float] = 1.0
+    dt = 1.0
 
     @abstractmethod
     def step(self, X: np.ndarray) -> np.ndarray:
@@ -250,13 +269,12 @@ def central_differences(function: Callable[..., np.ndarray], X: np.ndarray, *tim
     return np.swapaxes((values[:, 0] - values[:, 1]) / (2.0 * width[:, :, None]), 1, 2)
 
 
+def _is_finite_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return is_number and bool(np.isfinite(value))
+
+
 def _checked_time(name: str, value: Any, *, positive: bool) -> float:
-    in_range = (
-        np.isscalar(value)
-        and np.isreal(value)
-        and np.isfinite(value)
-        and (value > 0 if positive else value >= 0)
-    )
-    if isinstance(value, bool | str) or not in_range:
+    if not _is_finite_number(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"{name} must be a number {'>' if positive else '>='} 0, got {value!r}")
     return float(value)

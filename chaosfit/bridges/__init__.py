@@ -1,0 +1,4 @@
+"""Where chaosfit meets other packages: one module per package, imported only when it is used.
+
+`sktime` turns every estimator into a forecaster; `dysts` turns a collection of chaotic flows into systems.
+"""
