@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-dysts = pytest.importorskip("dysts") if importlib.util.find_spec("dysts") is None else None
+from chaosfit.bridges import dysts as bridge
+from chaosfit.bridges.dysts import DystsSystem, dysts_names
+from chaosfit.systems.flows import Lorenz63
+from chaosfit.systems.tangent import lyapunov_spectrum
 
-from chaosfit.bridges import dysts as bridge  # noqa: E402
-from chaosfit.bridges.dysts import DystsSystem, dysts_names  # noqa: E402
-from chaosfit.systems.flows import Lorenz63  # noqa: E402
-from chaosfit.systems.tangent import lyapunov_spectrum  # noqa: E402
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("dysts") is None, reason="needs dysts")
 
 
 def test_names_are_the_flows_and_come_without_importing_dysts():
