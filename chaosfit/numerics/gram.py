@@ -16,9 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Gram", "gram", "gram_blocks", "residual_sum_of_squares"]
+__all__ = ["Gram", "LazyGram", "gram", "gram_blocks", "lazy_gram", "residual_sum_of_squares"]
 
 Array = NDArray[np.float64]
+
+_FEW_COLUMNS = 64  # so few columns are cheaper all at once
+_LARGE_MEAN = 1e4  # mean^2 / variance above which centring must come before multiplication
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Gram:
 
     Attributes
     ----------
-    G : array of shape (p, p)
+    G : array of shape (p, p), or LazyGram
         Theta^T Theta.
     R : array of shape (p, d)
         Theta^T Y.
@@ -50,7 +53,7 @@ class Gram:
     True
     """
 
-    G: Array
+    G: Array | LazyGram
     R: Array
     yy: Array
     n_samples: float
@@ -166,6 +169,78 @@ def _block_sums(theta: Array, Y: Array, weight: Array | None = None, *, center: 
         root = np.sqrt(weight)[:, None]
         theta, Y = root * theta, root * Y
     return Gram(theta.T @ theta, theta.T @ Y, np.einsum("ij,ij->j", Y, Y), n_samples, theta_mean, Y_mean)
+
+
+class LazyGram:
+    """Gram matrix of centred columns that computes columns when asked: supports `G[:, i]` and `G.diagonal()`.
+
+    Few of p columns are ever needed by a method that adds terms one by one. Columns come in batches, in order of
+    `priority`, that double in size: at worst twice the cost of the whole matrix.
+
+    Parameters
+    ----------
+    theta : array of shape (n, p)
+        Kept, not copied.
+    mean : array of shape (p,)
+        Subtracted from the rows.
+    squares : array of shape (p,)
+        The diagonal.
+    priority : array of shape (p,)
+        Columns of large values are computed early.
+    first : int >= 1
+        Size of the first batch.
+    """
+
+    def __init__(self, theta: Array, mean: Array, squares: Array, priority: Array, first: int):
+        self._theta, self._mean, self._squares, self._first = theta, mean, squares, first
+        self._order = np.argsort(-priority, kind="stable")
+        self._known: dict[int, Array] = {}
+
+    def diagonal(self) -> Array:
+        return self._squares.copy()
+
+    def __getitem__(self, key: tuple[slice, int]) -> Array:
+        rows, column = key
+        if column not in self._known:
+            others = [i for i in self._order if i not in self._known and i != column]
+            batch = np.sort([column, *others[: max(len(self._known), self._first) - 1]])
+            centered = np.take(self._theta, batch, axis=1)
+            centered -= self._mean[batch]
+            products = self._theta.T @ centered - np.outer(self._mean, centered.sum(axis=0))
+            self._known.update(zip(batch.tolist(), products.T, strict=True))
+        return self._known[column][rows]
+
+
+def lazy_gram(theta: Array, Y: Array, *, center: bool = False) -> Gram:
+    """The same as `gram`, with a `LazyGram` for G where that is faster and as accurate.
+
+    Few columns are multiplied all at once, and columns with large means are centred first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> theta, Y = rng.standard_normal((300, 100)), rng.standard_normal((300, 1))
+    >>> lazy_gram(theta, Y).G
+    <chaosfit.numerics.gram.LazyGram object at ...>
+    """
+    (n_samples, p), d = theta.shape, Y.shape[1]
+    if p <= _FEW_COLUMNS:
+        return gram(theta, Y, center=center)
+    mean, Y_mean = np.zeros(p), np.zeros(d)
+    squares = np.einsum("ij,ij->j", theta, theta)
+    if center:
+        mean, Y_mean = theta.mean(axis=0), Y.mean(axis=0)
+        squares = squares - n_samples * mean**2
+        if np.any(n_samples * mean**2 > _LARGE_MEAN * squares):
+            return gram(theta, Y, center=True)
+        Y = Y - Y_mean
+    R = theta.T @ Y - np.outer(mean, Y.sum(axis=0))
+    yy = np.einsum("ij,ij->j", Y, Y)
+    norms, Y_norms = (np.sqrt(np.where(x > 0, x, np.inf)) for x in (squares, yy))
+    priority = np.abs(R / norms[:, None] / Y_norms).max(axis=1)
+    G = LazyGram(theta, mean, squares, priority, first=8 * (1 + d))
+    return Gram(G, R, yy, float(n_samples), mean, Y_mean)
 
 
 def residual_sum_of_squares(G: ArrayLike, R: ArrayLike, yy: ArrayLike, Xi: ArrayLike) -> Array:
