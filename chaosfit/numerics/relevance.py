@@ -10,7 +10,8 @@ Let S_i and Q_i be the precision of column i, and its product with the target, u
 small letters s_i and q_i the same without column i itself. The evidence has its maximum over alpha_i at
 alpha_i = s_i^2 / (q_i^2 - s_i) if q_i^2 > s_i and at infinity otherwise. For a column unrelated to the target
 q_i^2 / s_i is chi-square with one degree of freedom: the evidence alone admits every third of them. Terms must
-therefore pass q_i^2 > kappa s_i.
+therefore pass q_i^2 > kappa s_i. Because terms enter one at a time, two nearly collinear terms that explain
+something only together can be missed.
 
 References
 ----------

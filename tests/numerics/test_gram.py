@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaosfit.numerics.gram import Gram, gram, gram_blocks, residual_sum_of_squares
+from chaosfit.numerics.gram import Gram, LazyGram, gram, gram_blocks, lazy_gram, residual_sum_of_squares
 
 FIELDS = ("G", "R", "yy", "n_samples", "theta_mean", "Y_mean")
 
@@ -92,3 +92,35 @@ def test_messages():
         gram(theta, Y, sample_weight=np.zeros(57))
     with pytest.raises(ValueError, match=r"No rows are left: 57\.0 rows minus 57\.0"):
         gram(theta, Y) - gram(theta, Y)
+
+
+class TestLazy:
+    @pytest.mark.parametrize("center", [False, True])
+    def test_equals_the_whole_matrix(self, center):
+        theta, Y = data(n=150, p=90)
+        lazy, whole = lazy_gram(theta, Y, center=center), gram(theta, Y, center=center)
+        assert isinstance(lazy.G, LazyGram)
+        np.testing.assert_allclose(lazy.G.diagonal(), whole.G.diagonal())
+        for column in (3, 89, 0, 3):
+            np.testing.assert_allclose(lazy.G[:, column], whole.G[:, column], rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose([lazy.G[:, i] for i in range(90)], whole.G, rtol=1e-11, atol=1e-11)
+        for field in FIELDS[1:]:
+            np.testing.assert_allclose(getattr(lazy, field), getattr(whole, field), rtol=1e-11, atol=1e-11)
+
+    def test_batches_double(self):
+        theta, Y = data(n=150, p=90, d=1)
+        G = lazy_gram(theta, Y).G
+        sizes = []
+        for column in range(90):
+            G[:, column]
+            sizes.append(len(G._known))
+        assert sorted(set(sizes)) == [16, 32, 64, 90]
+
+    def test_large_means_are_centred_first(self):
+        theta, Y = data(n=150, p=90, offset=0.0)
+        assert isinstance(lazy_gram(theta + 1e6, Y).G, LazyGram)
+        np.testing.assert_allclose(lazy_gram(theta + 1e6, Y, center=True).G, gram(theta, Y, center=True).G, atol=1e-6)
+
+    def test_few_columns_come_at_once(self):
+        theta, Y = data()
+        assert_same(lazy_gram(theta, Y), gram(theta, Y))

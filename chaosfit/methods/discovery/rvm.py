@@ -35,8 +35,8 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     kappa : "auto" or float >= 1, default "auto"
         A term must reach kappa times the squared signal-to-noise ratio that evidence alone asks for. 1 is the
-        classical machine, which keeps about every third irrelevant term; "auto", 1 + 2 ln p + ln n, keeps about
-        one in a hundred fits.
+        classical machine, which keeps about every third irrelevant term. "auto" is 1 with a kernel, whose terms
+        mean nothing by themselves, and else 1 + 2 ln p + ln n, which keeps one in about a hundred fits.
     max_iter : int >= 1, default 300
         Largest number of iterations; one term comes or goes in each.
     tol : float > 0, default 1e-3
@@ -244,12 +244,19 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2)
         if self.kernel == "precomputed" and len(X) != X.shape[1]:
             raise ValueError(f"A precomputed kernel must be square in fit, got shape {X.shape}.")
-        terms = X if self.kernel in (None, "precomputed") else self._kernel(X, X)
-        Y = np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-        if sample_weight is None:
-            return X, lazy_gram(terms, Y, center=self.fit_intercept), y.ndim == 1
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return X, gram(terms, Y, sample_weight=weight, center=self.fit_intercept), y.ndim == 1
+        Y, vector = np.asarray(y, dtype=np.float64).reshape(len(X), -1), y.ndim == 1
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if self.kernel in (None, "precomputed"):
+            terms = X
+        else:
+            if weight is not None:  # a row without weight must not lend its kernel either
+                X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
+            terms = self._kernel(X, X)
+        if weight is None:
+            return X, lazy_gram(terms, Y, center=self.fit_intercept), vector
+        return X, gram(terms, Y, sample_weight=weight, center=self.fit_intercept), vector
 
     def _fit_sums(self, sums: Gram, freedom: float, *, vector: bool) -> None:
         if not freedom > 0:
@@ -257,7 +264,8 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"fit_intercept={self.fit_intercept} needs more than {sums.n_samples - freedom} rows, or weights "
                 f"that sum to more, got {sums.n_samples}."
             )
-        self._results = self._maximize(sums, freedom, None if self.kappa == "auto" else self.kappa)
+        automatic = None if self.kernel is None else 1.0
+        self._results = self._maximize(sums, freedom, automatic if self.kappa == "auto" else self.kappa)
         self._publish(sums, freedom, vector)
         repeated = np.unique(np.concatenate([result.repeated for result in self._results]))
         if self.kernel is None and len(repeated):
