@@ -72,9 +72,7 @@ def finite_difference(X: ArrayLike, dt: float, order: int = 6) -> NDArray[np.flo
     return derivative / dt
 
 
-def savitzky_golay_derivative(
-    X: ArrayLike, dt: float, window: int = 11, degree: int = 3
-) -> NDArray[np.float64]:
+def savitzky_golay_derivative(X: ArrayLike, dt: float, window: int = 11, degree: int = 3) -> NDArray[np.float64]:
     """Differentiate a polynomial fitted by least squares to a sliding window.
 
     Parameters
@@ -112,8 +110,7 @@ def savitzky_golay_derivative(
     X = _rows(X, dt)
     if degree < 1 or window % 2 == 0 or window <= degree:
         raise ValueError(
-            "window must be odd and larger than degree, and degree at least 1, "
-            f"got window={window}, degree={degree}."
+            f"window must be odd and larger than degree, and degree at least 1, got window={window}, degree={degree}."
         )
     window = min(window, len(X) - 1 + len(X) % 2)  # the largest odd window that fits
     if window == 1:

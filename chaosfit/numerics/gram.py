@@ -68,6 +68,8 @@ class Gram:
 
 
 def _join(one: Gram, other: Gram, sign: float) -> Gram:
+    if isinstance(one.G, LazyGram) or isinstance(other.G, LazyGram):
+        raise TypeError("Sums whose G is a LazyGram cannot be joined; take them with gram instead of lazy_gram.")
     n_samples = one.n_samples + sign * other.n_samples
     if n_samples <= 0:
         raise ValueError(f"No rows are left: {one.n_samples} rows minus {other.n_samples}.")

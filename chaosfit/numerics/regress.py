@@ -165,7 +165,7 @@ def threshold_path(
     >>> np.count_nonzero(path, axis=(1, 2))
     array([3, 2, 1])
     """
-    G, R, norms = _unit_norm(G, R) if normalize else (np.asarray(G), np.asarray(R), np.ones(len(G)))
+    G, R, norms = _unit_norm(G, R) if normalize else (np.asarray(G), np.asarray(R), np.ones(np.shape(G)[0]))
     thresholds = np.asarray(thresholds, dtype=np.float64)
     path = np.zeros((len(thresholds), *R.shape))
     start = ridge_solve(G, R, ridge)

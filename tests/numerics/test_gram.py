@@ -121,6 +121,11 @@ class TestLazy:
         assert isinstance(lazy_gram(theta + 1e6, Y).G, LazyGram)
         np.testing.assert_allclose(lazy_gram(theta + 1e6, Y, center=True).G, gram(theta, Y, center=True).G, atol=1e-6)
 
+    def test_cannot_be_joined(self):
+        lazy = lazy_gram(*data(n=150, p=90))
+        with pytest.raises(TypeError, match="a LazyGram cannot be joined; take them with gram"):
+            lazy + lazy
+
     def test_few_columns_come_at_once(self):
         theta, Y = data()
         assert_same(lazy_gram(theta, Y), gram(theta, Y))

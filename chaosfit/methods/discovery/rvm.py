@@ -175,8 +175,11 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         for name, values in {"G": G, "R": R, "yy": yy}.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} must be finite, got NaN or inf.")
+        if self.kernel is not None:
+            raise ValueError(f"fit_gram takes sums of terms as they are and needs kernel=None, got {self.kernel!r}.")
         sums = Gram(G, R.reshape(len(R), -1), yy, n_samples, np.zeros(len(R)), np.zeros(n_targets))
         self.n_features_in_ = len(R)
+        vars(self).pop("feature_names_in_", None)  # of an earlier fit
         self._fit_sums(sums, n_samples, vector=R.ndim == 1)
         return self
 
@@ -195,13 +198,13 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Of a new observation: noise, weights and intercept together.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
         if self.kernel in (None, "precomputed"):
-            terms = X[:, self.relevance_]
+            terms = rows[:, self.relevance_]
         elif len(self.relevance_):
-            terms = self._kernel(X, self.relevance_vectors_)
+            terms = self._kernel(rows, self.relevance_vectors_)
         else:
-            terms = np.empty((len(X), 0))
+            terms = np.empty((len(rows), 0))
         mean = terms @ self.coef_.T[self.relevance_] + self.intercept_
         if not return_std:
             return mean
@@ -261,8 +264,8 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _fit_sums(self, sums: Gram, freedom: float, *, vector: bool) -> None:
         if not freedom > 0:
             raise ValueError(
-                f"fit_intercept={self.fit_intercept} needs more than {sums.n_samples - freedom} rows, or weights "
-                f"that sum to more, got {sums.n_samples}."
+                f"The number of rows, or the sum of their weights, must be larger than {sums.n_samples - freedom:.0f}, "
+                f"got {sums.n_samples}."
             )
         automatic = None if self.kernel is None else 1.0
         self._results = self._maximize(sums, freedom, automatic if self.kappa == "auto" else self.kappa)

@@ -233,7 +233,7 @@ class TestMessages:
             ({"y": np.full(20, np.inf)}, "contains infinity"),
             ({"X": np.full((20, 3), 2.1)}, r"All columns are constant .*: nothing to regress on"),
             ({"sample_weight": -np.ones(20)}, "Negative values in data passed to `sample_weight`"),
-            ({"sample_weight": np.full(20, 0.01)}, "needs more than 1.* rows, or weights that sum to more, got 0.2"),
+            ({"sample_weight": np.full(20, 0.01)}, r"sum of their weights, must be larger than 1, got 0\.2"),
             ({"y": np.ones(19)}, "inconsistent numbers of samples"),
             ({"y": np.ones((20, 2, 2))}, "dim 3"),
         ],
@@ -268,6 +268,10 @@ class TestMessages:
     def test_bad_sums(self, G, R, yy, message):
         with pytest.raises(ValueError, match=message):
             RVMRegressor().fit_gram(G, R, yy, 10)
+        with pytest.raises(ValueError, match="must be larger than 0, got 0"):
+            RVMRegressor().fit_gram(np.eye(2), np.ones(2), 3.0, 0)
+        with pytest.raises(ValueError, match="needs kernel=None, got 'rbf'"):
+            RVMRegressor(kernel="rbf").fit_gram(np.eye(2), np.ones(2), 3.0, 10)
 
     def test_bad_kappas_and_unfitted(self):
         X, y, _ = problem(n=50)
