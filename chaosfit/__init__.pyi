@@ -2,11 +2,15 @@
 __version__: str
 
 from .analysis.delay_embedding import DelayEmbedding as DelayEmbedding
+from .analysis.dimension import correlation_dimension as correlation_dimension
+from .analysis.lyapunov import largest_lyapunov_exponent as largest_lyapunov_exponent
+from .analysis.states import mean_period as mean_period
 from .base import BaseDynamics as BaseDynamics
 from .base import FlowDynamics as FlowDynamics
 from .base import SamplesMixin as SamplesMixin
 from .base import StepDynamics as StepDynamics
 from .base import WindowDynamics as WindowDynamics
+from .bridges.dysts import DystsSystem as DystsSystem
 from .bridges.sktime import DynamicsForecaster as DynamicsForecaster
 from .bridges.sktime import to_series as to_series
 from .compose import NextStepRegressor as NextStepRegressor
@@ -19,13 +23,21 @@ from .methods.baselines.local_analogues import LocalAnalogues as LocalAnalogues
 from .methods.baselines.persistence import Persistence as Persistence
 from .methods.discovery.rvm import RVMRegressor as RVMRegressor
 from .methods.discovery.sindy import SINDy as SINDy
+from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservoir
+from .methods.reservoir.local_reservoir import LocalReservoir as LocalReservoir
 from .methods.reservoir.ngrc import NGRC as NGRC
 from .methods.reservoir.reservoir_computer import ReservoirComputer as ReservoirComputer
+from .metrics.attractor import metric_floor as metric_floor
 from .metrics.attractor import power_spectrum_hellinger as power_spectrum_hellinger
 from .metrics.attractor import state_space_divergence as state_space_divergence
+from .metrics.attractor import state_space_divergence_mixture as state_space_divergence_mixture
+from .metrics.attractor import wasserstein_distance as wasserstein_distance
+from .metrics.forecast import error_growth as error_growth
 from .metrics.forecast import nrmse as nrmse
 from .metrics.forecast import smape as smape
+from .metrics.forecast import valid_steps as valid_steps
 from .metrics.forecast import valid_time as valid_time
+from .metrics.invariants import correlation_sum_distance as correlation_sum_distance
 from .report.comparison import compare as compare
 from .systems.delays import MackeyGlass as MackeyGlass
 from .systems.flows import Lorenz63 as Lorenz63
@@ -34,4 +46,5 @@ from .systems.flows import Rossler as Rossler
 from .systems.maps import Henon as Henon
 from .systems.maps import Logistic as Logistic
 from .systems.pdes import KuramotoSivashinsky as KuramotoSivashinsky
+from .systems.tangent import lyapunov_spectrum as lyapunov_spectrum
 from .validation import stack_trajectories as stack_trajectories

@@ -107,9 +107,7 @@ def test_wrong_input_is_refused(call, message, truth):
 @pytest.fixture(scope="module")
 def lorenz_pairs():
     """Data of the public Lorenz task; skips where it is absent."""
-    given_by_user = os.environ.get("CHAOSFIT_DATA")
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
-    file = (Path(given_by_user) if given_by_user else beside) / "ctf-lorenz" / "ode_lorenz.npz"
+    file = Path(os.environ.get("CHAOSFIT_DATA", "data")) / "ctf-lorenz" / "ode_lorenz.npz"
     if not file.is_file():
         pytest.skip(f"{file} not found; set CHAOSFIT_DATA to the folder that holds ctf-lorenz/ode_lorenz.npz")
     return np.load(file)

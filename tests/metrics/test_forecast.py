@@ -225,9 +225,7 @@ def test_wrong_options_are_refused(call, message, truth):
 @pytest.fixture(scope="module")
 def published_data() -> Path:
     """Folder with the published series and forecasts of arXiv:2110.05266; skips where it is absent."""
-    given_by_user = os.environ.get("CHAOSFIT_DATA")
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
-    folder = Path(given_by_user) if given_by_user else beside
+    folder = Path(os.environ.get("CHAOSFIT_DATA", "data"))
     if not (folder / "dysts-data" / "univariate100_published_predictions.npz").is_file():
         pytest.skip(f"published forecasts not found in {folder}; set CHAOSFIT_DATA to their folder")
     return folder
