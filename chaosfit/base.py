@@ -357,8 +357,8 @@ class WindowDynamics(BaseDynamics):
         first = self._context_length() - 1
         windows = np.concatenate([delay.windows(t.X, first + 1) for t in trajectories])
         targets = np.concatenate([t.Y[first:] for t in trajectories])
-        u = None if trajectories[0].u is None else np.concatenate([t.u[first:] for t in trajectories])
-        return windows, targets, u
+        u = [t.u[first:] for t in trajectories if t.u is not None]
+        return windows, targets, np.concatenate(u) if u else None
 
     def _teacher_forced(self, X, u):
         length, block = self._context_length(), self._block_length()
@@ -505,11 +505,21 @@ class FlowDynamics(BaseDynamics):
         return integrate_batch(lambda x: self._rhs(x, None), x0, times, **options)[:, 1:]
 
 
-class SamplesMixin:
-    """Adds `forecast_samples` to a dynamics estimator that can draw futures.
+class SamplesMixin(BaseDynamics):
+    """Adds `forecast_samples` to an estimator that can draw futures; put it left of the engine."""
 
-    The hook is `_sample_run(context (B, L', d), n_steps, n_samples, rng, u) -> (S, B, h, d)`.
-    """
+    random_state: Any
+
+    @abstractmethod
+    def _sample_run(
+        self,
+        context: np.ndarray,
+        n_steps: int,
+        n_samples: int,
+        rng: np.random.RandomState,
+        u: np.ndarray | None,
+    ) -> np.ndarray:
+        """Draw futures (S, B, h, d) from contexts (B, L', d); u is as in `_free_run`."""
 
     def forecast_samples(self, n_steps: int, context=None, *, n_samples: int = 100, u=None):
         """Draw possible futures, seeded by `random_state`.

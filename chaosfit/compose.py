@@ -130,8 +130,9 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
 
     def _inner(self) -> BaseDynamics:
         """The fitted estimator if there is one, else the one that will be cloned."""
-        fallback = NextStepRegressor() if self.estimator is None else self.estimator
-        return getattr(self, "estimator_", fallback)
+        if hasattr(self, "estimator_"):
+            return self.estimator_
+        return NextStepRegressor() if self.estimator is None else self.estimator
 
     @property
     def _accepts_inputs(self):
@@ -163,11 +164,11 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
         # The first rows of an embedding have no history of their own: nothing is learned from them.
         first = self._transformer_rows() - 1
         latent, ids = stack_trajectories([self.transformer_.transform(s)[first:] for s in states])
-        u = None
-        if trajectories[0].u is not None:
-            # The input of the last row of a trajectory drives no transition; the one before stands in for it.
-            rows = [np.minimum(np.arange(first, len(t.states)), len(t.u) - 1) for t in trajectories]
-            u = np.concatenate([t.u[r] for t, r in zip(trajectories, rows, strict=True)])
+        # The input of the last row of a trajectory drives no transition; the one before stands in for it.
+        inputs = [
+            t.u[np.minimum(np.arange(first, len(t.states)), len(t.u) - 1)] for t in trajectories if t.u is not None
+        ]
+        u = np.concatenate(inputs) if inputs else None
         targets = None if self._self_supervised else np.concatenate([t.Y[first:] for t in trajectories])
         self.estimator_.fit(latent, targets, trajectory_id=ids, u=u)
 

@@ -38,7 +38,7 @@ ROW_ORDER_CHECKS = {
     "check_methods_subset_invariance": _ORDER_REASON,
 }
 _CHECKS: list[Callable] = []
-_TOLERANCE = {"rtol": 1e-6, "atol": 1e-8}
+_RTOL, _ATOL = 1e-6, 1e-8
 
 
 class CheckResult(NamedTuple):
@@ -152,7 +152,7 @@ def _accepts_inputs(estimator) -> bool:
 
 
 def _same(actual, desired, what: str) -> None:
-    np.testing.assert_allclose(actual, desired, err_msg=what, **_TOLERANCE)
+    np.testing.assert_allclose(actual, desired, rtol=_RTOL, atol=_ATOL, err_msg=what)
 
 
 def _refuses(call: Callable, error: type[Exception], *words: str) -> None:
@@ -300,7 +300,7 @@ def check_declared_markov(estimator):
     model = _fitted(estimator, X)
     order = np.random.default_rng(0).permutation(len(X))
     shuffled = model.predict(X[order])
-    same = np.allclose(shuffled, model.predict(X)[order], **_TOLERANCE)
+    same = np.allclose(shuffled, model.predict(X)[order], rtol=_RTOL, atol=_ATOL)
     assert same or not _is_markov(model), "tagged markov, but the prediction for a row depends on other rows"
 
 

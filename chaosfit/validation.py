@@ -84,7 +84,7 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
 
 def _orientation_hint(X, n_features: int | None) -> str:
     """A question for someone who may have passed variables by rows."""
-    shape = getattr(X, "shape", ())
+    shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 2 and shape[0] < shape[1] and n_features in (None, shape[0], shape[1]):
         return f"X has shape {shape} and rows must be consecutive times; did you mean X.T?"
     return ""

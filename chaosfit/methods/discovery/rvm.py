@@ -179,7 +179,8 @@ class RVMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"fit_gram takes sums of terms as they are and needs kernel=None, got {self.kernel!r}.")
         sums = Gram(G, R.reshape(len(R), -1), yy, n_samples, np.zeros(len(R)), np.zeros(n_targets))
         self.n_features_in_ = len(R)
-        vars(self).pop("feature_names_in_", None)  # of an earlier fit
+        if hasattr(self, "feature_names_in_"):  # of an earlier fit
+            del self.feature_names_in_
         self._fit_sums(sums, n_samples, vector=R.ndim == 1)
         return self
 
