@@ -127,6 +127,35 @@ def _compare(args: argparse.Namespace) -> int:
     return 0 if comparison.ranking else 1
 
 
+def _run(args: argparse.Namespace) -> int:
+    from chaosfit.benchmark.methods import resolve_methods
+    from chaosfit.benchmark.records import FILE_NAME
+    from chaosfit.benchmark.runner import run_suite
+    from chaosfit.benchmark.suite import load_suite
+    from chaosfit.report.comparison import DEFAULT_METHODS
+
+    suite = load_suite(args.suite)
+    methods = resolve_methods(args.methods or DEFAULT_METHODS)
+    n_run = run_suite(suite, methods, args.out, n_jobs=args.jobs)
+    print(f"{suite.name}: {n_run} tasks run now; records: {os.path.join(args.out, FILE_NAME)}")
+    print(f"look at them with: chaosfit report {args.out}")
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from chaosfit.report.results import read_results
+    from chaosfit.report.results_page import write_page
+
+    results = read_results(args.folder)
+    for setting in results.settings:
+        if len(results.settings) > 1:
+            print(f"{setting.label}:")
+        _print_table(*setting.leaderboard_text())
+        print()
+    print(f"page: {write_page(results, args.folder)}")
+    return 0
+
+
 # The parser.
 
 
@@ -161,6 +190,14 @@ def _parser() -> argparse.ArgumentParser:
     checking = add("check", _check, "Check an estimator against the contract.")
     checking.add_argument("name", metavar="NAME", help="name of an estimator")
     _add_compare_arguments(add("compare", _compare, "Forecast your data with many methods and rank them."))
+    running = add("run", _run, "Run a benchmark suite, or go on with it where it was stopped.")
+    running.add_argument("suite", metavar="SUITE", help="name of a suite, or path of a TOML file")
+    words: dict[str, Any] = {"type": _words, "action": "extend", "metavar": "A,B"}
+    running.add_argument("--methods", **words, help="names of estimators (default: a selection)")
+    running.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
+    running.add_argument("--jobs", type=_positive_int, default=1, metavar="N", help="processes (default: 1)")
+    reporting = add("report", _report, "Rank the methods of a run and write a page about it.")
+    reporting.add_argument("folder", metavar="DIR", help="folder of a run")
     return parser
 
 

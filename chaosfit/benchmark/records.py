@@ -42,9 +42,10 @@ class RecordFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
-        line = json.dumps(record, allow_nan=False, default=_to_builtin).encode() + b"\n"
+        line = to_line(record)
         if self._file.write(line) != len(line):
             raise OSError(f"cannot write results to {self.path}: the disk is full.")
+        os.fsync(self._file.fileno())  # a machine that goes down loses nothing that was reported as done
         self.keys.add(record["key"])
 
     def close(self) -> None:
@@ -56,6 +57,11 @@ class RecordFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def to_line(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON, with its end."""
+    return json.dumps(record, allow_nan=False, default=_to_builtin).encode() + b"\n"
 
 
 def read_records(path: str | os.PathLike) -> list[dict[str, Any]]:

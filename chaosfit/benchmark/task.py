@@ -24,9 +24,10 @@ from chaosfit import __version__
 from chaosfit.benchmark.data import Dataset
 from chaosfit.benchmark.protocol import Protocol, Split, split
 from chaosfit.metrics.attractor import state_space_divergence, state_space_divergence_mixture
-from chaosfit.metrics.forecast import nrmse, smape, valid_steps
+from chaosfit.metrics.forecast import error_growth, nrmse, smape, valid_steps
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
+_CURVE_POINTS = 60
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,6 +111,17 @@ def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
     return record
 
 
+def failed_record(task: Task, reason: str) -> dict[str, Any]:
+    """Return the record of a task that could not be run to its end, also where its data cannot be had."""
+    try:
+        record = _identity(task)
+    except (Exception, SystemExit):
+        data = task.data
+        nothing = Dataset(data.name, np.empty((0, 0)), (), data.dt, data.lyapunov_exponent, source=data.source)
+        record = _identity(dataclasses.replace(task, data=nothing)) | {"key": task.key}
+    return record | {"status": "failed", "reason": reason, "traceback": "", "warnings": []}
+
+
 def score(parts: Split, forecasts: np.ndarray, data: Dataset, protocol: Protocol) -> dict[str, Any]:
     """Judge forecasts (B, horizon, d); a value that is not finite counts as a failure everywhere."""
     truth, scale = parts.targets, parts.scale
@@ -124,7 +136,15 @@ def score(parts: Split, forecasts: np.ndarray, data: Dataset, protocol: Protocol
         "smape": _plain(smape(truth, forecasts, horizon=n_score)),
         "d_stsp": _plain(climate_distance(truth, forecasts)),
         "n_diverged": int((~np.isfinite(forecasts).all(axis=(1, 2))).sum()),
+        "error_growth": _error_curve(truth, forecasts, scale, per_step),
     }
+
+
+def _error_curve(truth: np.ndarray, forecasts: np.ndarray, scale: np.ndarray, per_step: float) -> dict[str, Any]:
+    """Median over the starts of the scaled error, at no more than _CURVE_POINTS steps."""
+    errors = np.quantile(error_growth(truth, forecasts, scale=scale), 0.5, axis=0, method="nearest")
+    steps = np.unique(np.linspace(0, truth.shape[1] - 1, _CURVE_POINTS).astype(int))
+    return {"time": _plain((steps + 1) * per_step), "error": _plain(errors[steps])}
 
 
 def climate_distance(truth: np.ndarray, forecasts: np.ndarray) -> float:
@@ -182,8 +202,13 @@ def _identity(task: Task) -> dict[str, Any]:
         },
         "protocol": dataclasses.asdict(protocol),
         "unit": "Lyapunov times" if data.lyapunov_exponent else "steps",
-        "versions": {"chaosfit": __version__} | {package: importlib.metadata.version(package) for package in _PACKAGES},
+        "versions": _versions(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {"chaosfit": __version__} | {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 def _prepare(estimator: BaseEstimator, dt: float | None, random_state: int) -> BaseEstimator:

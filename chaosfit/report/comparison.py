@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from chaosfit import registry
 from chaosfit.benchmark.data import Dataset
+from chaosfit.benchmark.methods import resolve_methods
 from chaosfit.benchmark.protocol import Protocol, prepare_data, split
 from chaosfit.benchmark.records import RecordFile
 from chaosfit.benchmark.runner import run_tasks
@@ -99,7 +99,7 @@ def compare(
     >>> result.table.index[0]
     'ngrc'
     """
-    chosen = _resolve(DEFAULT_METHODS if methods is None else methods)
+    chosen = resolve_methods(DEFAULT_METHODS if methods is None else methods)
     _check_counts(n_train=n_train, n_starts=n_starts, horizon=horizon, n_jobs=n_jobs)
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be a finite number >= 0, got {noise}.")
@@ -246,33 +246,6 @@ def new_folder(name: str, parent: str | os.PathLike = "chaosfit-runs") -> Path:
     while (folder := Path(parent) / f"{stem}-{number}").exists():
         number += 1
     return folder
-
-
-def _resolve(methods: Any) -> dict[str, BaseEstimator | Exception]:
-    """Return label to estimator; a plugin that cannot be loaded is an entry with its error."""
-    if isinstance(methods, Mapping):
-        return dict(methods)
-    if isinstance(methods, str) or not isinstance(methods, Sequence):
-        raise TypeError(f"methods must be a list of names or estimators, or a mapping, got {methods!r}.")
-    if not methods:
-        raise ValueError("methods is empty: name at least one, or leave it out for the default selection.")
-    resolved: dict[str, BaseEstimator | Exception] = {}
-    for method in methods:
-        label, estimator = (method, _make(method)) if isinstance(method, str) else (repr(method), method)
-        while label in resolved:
-            label += "'"
-        resolved[label] = estimator
-    return resolved
-
-
-def _make(name: str) -> BaseEstimator | Exception:
-    try:
-        return registry.make(name)
-    except LookupError:
-        raise  # an unknown name is the user's slip, to be told before anything is computed
-    # A plugin may do anything, even sys.exit, when it is imported or constructed.
-    except (Exception, SystemExit) as error:
-        return error if isinstance(error, Exception) else RuntimeError(f"SystemExit: {error}")
 
 
 def _check_counts(**counts: int | None) -> None:
