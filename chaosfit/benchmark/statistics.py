@@ -170,7 +170,7 @@ def indistinguishable_groups(ranks: ArrayLike, difference: float) -> list[list[i
     Examples
     --------
     >>> indistinguishable_groups([1.0, 3.0, 1.5, 3.2], 1.6)
-    [[0, 2], [2, 1]]
+    [[0, 2], [2, 1], [1, 3]]
     """
     ranks = np.asarray(ranks, dtype=np.float64)
     order = np.argsort(ranks, kind="stable")
