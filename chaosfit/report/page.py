@@ -97,14 +97,14 @@ def _figures(comparison: Comparison) -> str:
         f"the truth (dashed line), thin afterwards."
     )
     figures = [
-        _figure(
+        figure_html(
             lambda figure: plots.draw_valid_times(figure.subplots(), comparison),
             plots.size(n_methods, 1, 0.34),
             "How far ahead",
             f"Valid time from every start (dots), median (tick) and quartiles (bar), in {unit}. Read this "
             f"first: a lead that is small against the spread of the dots may turn around with other starts.",
         ),
-        _figure(
+        figure_html(
             lambda figure: plots.draw_error_growth(figure.subplots(), comparison),
             (9.0, 3.8),
             "How the error grows",
@@ -112,14 +112,14 @@ def _figures(comparison: Comparison) -> str:
             "A straight rise is the exponential growth of chaos, the same for all good methods: the lower it "
             "starts at the left, the later it reaches the threshold. Unrelated states differ by about 1.4.",
         ),
-        _figure(
+        figure_html(
             lambda figure: draw(figure, comparison, start),
             plots.size(n_methods + many, 2, 1.25),
             "What the forecasts look like",
             f"All methods from one start (number {start + 1}, the one most typical of the best method), with "
             f"the valid time in the title. {forecast_text}",
         ),
-        _figure(
+        figure_html(
             lambda figure: plots.draw_attractors(figure, comparison),
             plots.size(n_methods + 1, 4, 2.1),
             "Where the forecasts live",
@@ -131,7 +131,7 @@ def _figures(comparison: Comparison) -> str:
     return "\n".join(figures)
 
 
-def _figure(
+def figure_html(
     draw: Callable[[Any], None], size: tuple[float, float], title: str, caption: str, image: str = "svg"
 ) -> str:
     """Draw, and return the picture with its caption; as vectors unless it holds too many points."""

@@ -28,7 +28,7 @@ def test_critical_difference_uses_the_published_quantiles(n_methods, q):
 
 
 def test_friedman_equals_scipy_and_ranks_the_best_first():
-    values = scores() + [0.0, 1.0, 2.0, 3.0]
+    values = scores() + np.arange(4.0)
     result = friedman_nemenyi(values)
     expected = stats.friedmanchisquare(*values.T)
     assert result.statistic == pytest.approx(expected.statistic)

@@ -1,0 +1,236 @@
+"""One HTML file that shows a run of a suite: everything inside, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from chaosfit.report import plots, results_plots
+from chaosfit.report.page import figure_html
+from chaosfit.report.results import Results, Setting, show_interval
+from chaosfit.report.table import show, show_seconds
+
+PAGE_NAME = "report.html"
+
+_HEAD = (
+    ("method", "Mean rank of valid time, the best first"),
+    ("valid time", "Median over the systems, in Lyapunov times; the larger the better"),
+    ("95 %", "Bootstrap interval of that median over the systems"),
+    ("by family", "The same interval when related systems are drawn together"),
+    ("won", "Share of systems on which the method is the best; ties are divided"),
+    ("rank", "Mean rank over the systems; 1 is the best"),
+    ("p", "Wilcoxon's test against the first method, corrected by Holm for all pairs"),
+    ("shift", "Hodges-Lehmann estimate of the difference to the first method, in Lyapunov times"),
+    ("nRMSE", "Root mean square error in standard deviations"),
+    ("sMAPE", "Symmetric percentage error, 0 to 200"),
+    ("D<sub>stsp</sub>", "Distance between the regions that truth and forecasts visit; the smaller the better"),
+    ("fit [s]", "CPU seconds of training, median over the systems"),
+    ("forecast [s]", "CPU seconds for the forecasts from all starts, median over the systems"),
+    ("failures", "Share of forecasts that failed or diverged"),
+)
+
+
+def write_page(results: Results, folder: str | os.PathLike) -> Path:
+    """Write the page of a run into its folder. Returns its path."""
+    path = Path(folder) / PAGE_NAME
+    path.write_text(render(results), encoding="utf-8")
+    return path
+
+
+def render(results: Results) -> str:
+    """Return the whole page."""
+    template = Template(resources.files("chaosfit.report").joinpath("page.html").read_text(encoding="utf-8"))
+    first, *others = results.settings
+    several = bool(others)
+    versions = results.records[0]["versions"]
+    blocks = [_figures(first)]
+    for setting in others:
+        blocks.append(_heading(setting.label) + _leaderboard(setting) + _notes(setting) + _figures(setting))
+    return template.substitute(
+        title=escape(results.suite.name),
+        summary=escape(f"{results.suite.description.strip()} ") + escape(_summary(first, several)),
+        table=(_heading(first.label) if several else "") + _leaderboard(first),
+        notes=_notes(first),
+        figures="\n".join(blocks),
+        failures=_failures(results.records),
+        protocol=_protocol(results),
+        methods=_methods(results.records),
+        versions=escape(", ".join(f"{package} {version}" for package, version in versions.items())),
+    )
+
+
+def _summary(setting: Setting, several: bool) -> str:
+    board = setting.leaderboard
+    first = board.iloc[0]
+    text = (
+        f"{setting.methods[0]} ranks first over {len(setting.systems)} systems"
+        + (f" at {setting.label}" if several else "")
+        + f", with a median valid time of {show(first['valid_time'])} Lyapunov times "
+        f"({show_interval(first['low'], first['high'])})"
+    )
+    alike = [str(m) for m, p in board["pvalue"].iloc[1:].items() if p >= 0.05]
+    if alike:
+        text += f"; not significantly different from it: {', '.join(alike)}"
+    return text + "."
+
+
+def _heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def _leaderboard(setting: Setting) -> str:
+    styles = plots.line_styles(setting.methods)
+    rows = []
+    for method, row in setting.leaderboard.iterrows():
+        name = f'<span class="key" style="background:{styles[str(method)][0]}"></span>{escape(str(method))}'
+        is_first = method == setting.methods[0]
+        rows.append(
+            [
+                (str(method), name),
+                (row["valid_time"], show(row["valid_time"])),
+                (row["low"], show_interval(row["low"], row["high"])),
+                (row["family_low"], show_interval(row["family_low"], row["family_high"])),
+                (row["won"], f"{row['won']:.0%}"),
+                (row["rank"], show(row["rank"])),
+                (row["pvalue"], "–" if is_first else show(row["pvalue"], 3)),
+                (row["shift"], "–" if is_first else show(row["shift"])),
+                (row["nrmse"], show(row["nrmse"], 3)),
+                (row["smape"], show(row["smape"], 1)),
+                (row["d_stsp"], show(row["d_stsp"])),
+                *((row[key], show_seconds(row[key])) for key in ("fit_cpu_seconds", "forecast_cpu_seconds")),
+                (row["failures"], f"{row['failures']:.0%}"),
+            ]
+        )
+    return f'<div class="scroll">{_table(_HEAD, rows)}</div>'
+
+
+def _table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, str]]]) -> str:
+    """Return a table that the page makes sortable; every cell has a value to sort by and its HTML."""
+    columns = "".join(f'<th scope="col" title="{escape(text)}">{name}</th>' for name, text in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in row) + "</tr>"
+        for row in rows
+    )
+    return f'<table class="scores"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _notes(setting: Setting) -> str:
+    p = setting.records[0]["protocol"]
+    n_seeds = len({record["protocol"]["random_state"] for record in setting.records})
+    text = (
+        f"Valid time in Lyapunov times: how long the error stays below {p['threshold']:g} standard deviations. "
+        f"A system counts once, with its median over {n_seeds} trajectories of {p['n_starts']} starts. Failures "
+        f"count as valid time 0 and sMAPE 200. Hover over a heading for its meaning, click to sort."
+    )
+    if setting.friedman is not None:
+        text += f" Friedman's test that all methods are alike: p = {show(setting.friedman.pvalue, 3)}."
+    if setting.left_out:
+        text += f" Not all methods have been run yet on: {', '.join(setting.left_out)}; these are left out."
+    return f'<p class="notes">{escape(text)}</p>'
+
+
+def _figures(setting: Setting) -> str:
+    n_methods = len(setting.methods)
+    figures = []
+    if setting.friedman is not None:
+        figures.append(
+            figure_html(
+                lambda figure: results_plots.draw_critical_difference(figure.subplots(), setting),
+                (9.0, 1.6 + 0.22 * n_methods),
+                "Who is better than whom",
+                "Mean ranks of valid time over the systems, the best at the left. A bar joins methods whose ranks "
+                "differ by less than Nemenyi's critical difference at 5 percent: these systems cannot tell them "
+                "apart.",
+            )
+        )
+    if any(record["status"] == "ok" for record in setting.records):
+        figures.append(
+            figure_html(
+                lambda figure: results_plots.draw_error_growth(figure.subplots(), setting),
+                (9.0, 3.8),
+                "How the error grows",
+                "Median over the systems of the error in standard deviations. Unrelated states differ by about 1.4.",
+            )
+        )
+        figures.append(
+            figure_html(
+                lambda figure: results_plots.draw_cost(figure.subplots(), setting),
+                (9.0, 3.8),
+                "What it costs",
+                "Median valid time against CPU time. The line joins methods that no cheaper one beats.",
+            )
+        )
+    return "\n".join([*figures, _systems(setting)])
+
+
+def _systems(setting: Setting) -> str:
+    head = [("system", "Name of the system"), *((escape(m), "Valid time in Lyapunov times") for m in setting.methods)]
+    rows = []
+    for system, values in zip(setting.systems, setting.scores["valid_time"], strict=True):
+        best = values.max()
+        cells = [(value, f"<b>{show(value)}</b>" if value == best else show(value)) for value in values.tolist()]
+        rows.append([(system, escape(system)), *cells])
+    return (
+        f'<section><h2>System by system</h2><div class="scroll">{_table(head, rows)}</div>'
+        f'<p class="notes">Valid time in Lyapunov times; the best of each row in bold.</p></section>'
+    )
+
+
+def _failures(records: list[dict[str, Any]]) -> str:
+    reasons: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        if record["status"] != "ok":
+            reasons.setdefault((record["method"], record["reason"]), []).append(record)
+    items = []
+    for (method, reason), failed in reasons.items():
+        systems = ", ".join(dict.fromkeys(record["data"]["name"] for record in failed))
+        items.append(
+            f"<details><summary><b>{escape(method)}</b>, {len(failed)} task(s): {escape(reason)}</summary>"
+            f"<p>{escape(systems)}</p><pre>{escape(failed[0]['traceback'])}</pre></details>"
+        )
+    return f"<section><h2>Failures</h2>{''.join(items)}</section>" if items else ""
+
+
+def _protocol(results: Results) -> str:
+    suite = results.suite
+    p = suite.protocol
+    rows = {
+        "systems": ", ".join(
+            f"{s.name} (dt {s.dt:g}, exponent {s.lyapunov_exponent:g}"
+            + (f", variables {', '.join(map(str, s.observed))} observed)" if s.observed is not None else ")")
+            for s in suite.systems
+        ),
+        "training rows": _listed(p["n_train"]),
+        "context before each start": f"{p['n_context']} rows",
+        "starts per trajectory": str(p["n_starts"]),
+        "horizon": f"{p['horizon']:g} Lyapunov times, at most {p['max_steps']} steps",
+        "nRMSE and sMAPE over": f"the first {p['score']:g} Lyapunov times",
+        "noise": f"{_listed(p['noise'])} standard deviations on training rows and contexts, none on the truth",
+        "seeds": _listed(p["random_state"]),
+        "limits of a task": f"{suite.limits.seconds:g} s, {suite.limits.gibibytes:g} GiB",
+    }
+    return "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(f"{each:g}" for each in np.atleast_1d(value))
+
+
+def _methods(records: list[dict[str, Any]]) -> str:
+    """Parameters of every method; those that depend on the task (time step, seed) as in its first record."""
+    parameters = {}
+    for record in records:
+        parameters.setdefault(record["method"], record["parameters"])
+    rows = []
+    for method, params in sorted(parameters.items()):
+        text = ", ".join(f"{k}={json.dumps(v)}" for k, v in params.items() if k != "class")
+        rows.append(f"<tr><th scope='row'>{escape(method)}</th><td>{escape(text) or '–'}</td></tr>")
+    return "".join(rows)
