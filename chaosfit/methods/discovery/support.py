@@ -41,6 +41,8 @@ _THRESHOLDS = np.geomspace(1e-6, 1.0, 30)
 _MAX_TERMS = 200
 #: A larger support must win by this many standard errors of the paired difference over blocks ...
 _SIGNIFICANT = 3.0
+#: ... unless it removes more than this share of the residual, as where few blocks hold all of the motion ...
+_OVERWHELMING = 0.5
 #: ... and lower the residual by this share, and by this share of the target: less is bias of the discretisation.
 _RELEVANT, _RELEVANT_SIZE = 0.05, 1e-12
 _MAX_SEARCHES = 20
@@ -172,10 +174,13 @@ def _smallest_adequate(losses: list[_Loss], size: float) -> Support:
     held_out = np.stack([loss.held_out for loss in losses])
     n_terms = np.array([loss.support.sum() for loss in losses])
     for rank, loss in enumerate(losses):
-        gain = loss.held_out - held_out[n_terms > n_terms[rank]]
+        larger = held_out[n_terms > n_terms[rank]]
+        gain = loss.held_out - larger
         doubt = gain.std(axis=1) * np.sqrt(gain.shape[1])
-        least = _RELEVANT * loss.residual + _RELEVANT_SIZE * size
-        if not (gain.sum(axis=1) > np.maximum(_SIGNIFICANT * doubt, least)).any():
+        certain = loss.held_out.sum() - np.maximum(larger.sum(axis=1), 0.0)  # extrapolated residuals may be negative
+        beats = (gain.sum(axis=1) > _SIGNIFICANT * doubt) | (certain > _OVERWHELMING * loss.residual)
+        relevant = gain.sum(axis=1) > _RELEVANT * loss.residual + _RELEVANT_SIZE * size
+        if not (beats & relevant).any():
             return loss.support
     raise AssertionError("nothing is larger than the largest support")  # pragma: no cover
 
@@ -203,4 +208,9 @@ def _solve_each(G: Array, R: Array) -> Array:
     scale[scale == 0] = 1.0
     G = G / scale[:, :, None] / scale[:, None, :]
     G += 1e-14 * np.eye(G.shape[1])
-    return np.linalg.solve(G, (R / scale)[..., None])[..., 0] / scale
+    R = (R / scale)[..., None]
+    try:
+        solution = np.linalg.solve(G, R)
+    except np.linalg.LinAlgError:
+        solution = np.linalg.pinv(G) @ R
+    return solution[..., 0] / scale
