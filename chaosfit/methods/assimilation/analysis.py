@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Where the taper falls to exp(-1/2), in units of half its support.
+#: Half the support of the taper in radii: near a Gaussian of that standard deviation.
 _TAPER_SCALE = 1.82
 
 
@@ -97,7 +97,7 @@ def serial_weights(Y: np.ndarray, innovation: np.ndarray) -> np.ndarray:
 
 
 def gaspari_cohn(distance: np.ndarray, radius: float) -> np.ndarray:
-    """Taper of compact support (Gaspari and Cohn 1999): exp(-1/2) at `radius`, 0 from 3.64 radii on."""
+    """Taper of compact support (Gaspari and Cohn 1999): 0.63 at `radius`, 0 from 3.64 radii on."""
     z = np.abs(distance) / (_TAPER_SCALE * radius)
     near = 1 - z**2 * (5 / 3 - z * (5 / 8 + z * (1 / 2 - z / 4)))
     far_z = np.clip(z, 1, 2)

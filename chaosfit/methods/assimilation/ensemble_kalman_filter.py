@@ -99,7 +99,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
     rotation : bool, default=True
         Rotate the anomalies at random after an analysis, which keeps mean and covariance.
     localization_radius : float, default=None
-        Distance > 0 at which the weight of an observation falls to exp(-1/2); beyond 3.6 radii it is nearly ignored.
+        Distance > 0 at which the weight of an observation has fallen to 0.63; it is zero beyond 3.64 radii.
         Turns "etkf" into the LETKF; for this scheme only, without operator. Published: 4 for Lorenz-96 with N = 7.
     distances : array-like of shape (d, d), default=None
         Distances between the variables. None: on a ring, neighbours 1 apart.
@@ -415,8 +415,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         return np.broadcast_to(ensemble, (n_batch, *ensemble.shape[-2:]))
 
     def _refuse_lost(self, ensemble: np.ndarray, row: int) -> None:
-        lost = ~np.isfinite(ensemble).all(axis=(1, 2))
-        if lost.any():
+        if not np.abs(ensemble).max() <= self.bound_:
             raise ValueError(
                 f"the ensemble left the range of the training data 1000-fold or became non-finite before row {row}. "
                 "Try more inflation, localization_radius, more members, or a larger observation_noise."
