@@ -1,0 +1,316 @@
+"""For a user with no opinion: try many methods, keep those that run freely best, and take their median."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.utils import check_random_state
+
+from chaosfit import registry
+from chaosfit.base import BaseDynamics
+from chaosfit.validation import Interval, Trajectory, stack_trajectories
+
+#: Each trajectory is cut into so many blocks; every block but the first, which has no past, is held out once.
+_N_BLOCKS = 5
+_N_ORIGINS = 3
+#: Longest free run in validation: on long series the error has saturated by then.
+_LONGEST_RUN = 250
+_LONGEST_CONTEXT = 1000
+_N_MEMBERS = 7
+#: A member's error may exceed the best one's by this factor, and by this much where the best is nearly perfect.
+_TOLERANCE, _SLACK = 2.0, 0.02
+_MOST_FEATURES = 600
+
+# (n_delays, n_neighbors, ridge, lags) and (n_delays, degree, ridge, lags), in the order in which they are tried:
+# first two tiers that cover clean and noisy, finely and coarsely sampled scalar series, then their neighbours.
+_ANALOGUES = (
+    ((16, 8, 0.1, (10, 5, 2, 1)), (4, 12, 1e-4, (10, 4, 1)), (5, 6, 1e-2, (2, 1, 4))),
+    (
+        (10, 30, 1e-2, (10, 5, 2, 20)),
+        (6, 20, 1e-3, (10, 5, 2, 20)),
+        (10, 8, 0.1, (7, 11, 4)),
+        (25, 8, 0.3, (4, 7, 1)),
+        (12, 60, 0.1, (1, 6, 12)),
+        (8, 6, 1e-2, (1, 3)),
+    ),
+)
+_POLYNOMIALS = (
+    ((4, 3, 1e-6, (4, 7, 1)), (6, 3, 1e-4, (11, 7, 4)), (5, 2, 1e-6, (1, 2)), (16, 2, 100.0, (4, 1, 11))),
+    (
+        (8, 3, 1e-2, (16, 11, 7, 2)),
+        (5, 3, 0.1, (2, 1)),
+        (4, 3, 1e-6, (25, 16, 2)),
+        (10, 2, 1e-4, (2, 7, 16)),
+        (25, 1, 1.0, (1, 4)),
+        (10, 2, 10.0, (2, 16)),
+    ),
+)
+
+
+class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
+    """The median of the methods that forecast held-out parts of the training data best.
+
+    x[t+h] = median over the members m of F_m^h(x[t], x[t-1], ...), every member running on its own output.
+
+    Candidates are compared by free runs: each trajectory is cut into five blocks, every block but the first is
+    held out once, and the error e = mean over steps and variables of min(1, |forecast - truth| / standard deviation)
+    is averaged over three origins a block. Members are at most the seven best candidates whose error is below
+    twice the smallest (plus 0.02), refitted on all data.
+
+    Parameters
+    ----------
+    candidates : list of dynamics estimators, default=None
+        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `LocalAnalogues` and
+        `NGRC` over delays, lags, degrees and penalties, those that have proved good first.
+    budget : float, default=10.0
+        CPU seconds > 0 that `fit` may take; at least one candidate is tried. A candidate or the final fit may exceed
+        it. Infinite: all candidates are tried, and the result depends on data and parameters only.
+    random_state : int, RandomState or None, default=None
+        Seeds the candidates whose own `random_state` is None.
+
+    Attributes
+    ----------
+    best_estimators_ : list of fitted estimators
+        The members, best first.
+    validation_table_ : list of dict
+        One row a candidate tried, ready for `pandas.DataFrame`: "estimator" (unfitted), "error" e (a lower bound if
+        not "complete": the candidate was abandoned when it could not become a member any more), "complete",
+        "seconds", "failure" (empty, or why it could not be used) and "chosen".
+
+    Notes
+    -----
+    With targets `y` other than the next state there is no free run; candidates are compared by their predictions.
+
+    Validation holds out the middle of the series, too: it assumes that the dynamics does not change along it.
+    The members' context must fit into one fifth of a trajectory. Nothing is tuned beyond the list of candidates.
+
+    References
+    ----------
+    Gilpin, Chaos as an interpretable benchmark for forecasting and data-driven modelling (2021), arXiv:2110.05266
+    Farmer and Sidorowich, Phys. Rev. Lett. 59, 845 (1987), doi:10.1103/PhysRevLett.59.845
+
+    Examples
+    --------
+    >>> from chaosfit import Henon, LocalAnalogues
+    >>> from chaosfit.methods.ensemble.auto_dynamics import AutoDynamics
+    >>> X = Henon().simulate(500, random_state=0)
+    >>> model = AutoDynamics([LocalAnalogues(), LocalAnalogues(n_delays=4)]).fit(X)
+    >>> model.best_estimators_
+    [LocalAnalogues()]
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "candidates": [list, tuple, None],
+        "budget": [Interval(Real, 0, None, closed="right")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, candidates=None, budget=10.0, random_state=None):
+        self.candidates = candidates
+        self.budget = budget
+        self.random_state = random_state
+
+    def _members(self) -> list[BaseDynamics]:
+        return getattr(self, "best_estimators_", [])
+
+    def _context_length(self):
+        # Before fit: what is needed to hold a block out.
+        return max((member._context_length() for member in self._members()), default=_N_BLOCKS)
+
+    def _history_length(self):
+        return max(member._history_length() for member in self._members())
+
+    def _kept_rows(self):
+        kept = [member._kept_rows() for member in self._members()]
+        return None if None in kept else max(kept)
+
+    def _is_markov(self):
+        return False
+
+    def _fit(self, trajectories: list[Trajectory]) -> None:
+        start = time.process_time()
+        pieces = [(t.states, None if self._self_supervised else t.Y) for t in trajectories]
+        folds = [_fold(pieces, block) for block in reversed(range(1, _N_BLOCKS))]
+        self.validation_table_ = []
+        for candidate in self._seeded_candidates(pieces):
+            # The members are fitted once more at the end: that time is set aside.
+            spent = time.process_time() - start + sum(row["seconds"] for row in self._best_rows()) / len(folds)
+            if self.validation_table_ and spent >= self.budget:
+                break
+            self.validation_table_.append(self._validate(candidate, folds))
+        best = self._best_rows()
+        if not best:
+            reasons = "; ".join(f"{row['estimator']}: {row['failure']}" for row in self.validation_table_[:3])
+            raise ValueError(f"no candidate of AutoDynamics could be fitted and validated. {reasons or 'none given.'}")
+        self.best_estimators_ = [_fit_pieces(row["estimator"], pieces) for row in best]
+        for row in self.validation_table_:
+            row["chosen"] = any(row is member for member in best)
+
+    def _seeded_candidates(self, pieces) -> Iterator[BaseDynamics]:
+        random_state = check_random_state(self.random_state)
+        n_rows, n_dims = max(len(states) for states, _ in pieces), self.n_features_in_
+        for candidate in _default_candidates(n_rows, n_dims) if self.candidates is None else self.candidates:
+            estimator = clone(candidate)
+            if estimator.get_params().get("random_state", 0) is None:
+                estimator.set_params(random_state=int(random_state.randint(2**31 - 1)))
+            yield estimator
+
+    def _best_rows(self) -> list[dict[str, Any]]:
+        complete = [row for row in self.validation_table_ if row["complete"]]
+        best = sorted(complete, key=lambda row: row["error"])[:_N_MEMBERS]
+        return [row for row in best if row["error"] <= _TOLERANCE * best[0]["error"] + _SLACK]
+
+    def _limit(self) -> float:
+        """Return the error from which on a candidate cannot become a member."""
+        errors = sorted(row["error"] for row in self.validation_table_ if row["complete"])[:_N_MEMBERS]
+        if not errors:
+            return math.inf
+        allowed = _TOLERANCE * errors[0] + _SLACK
+        return min(errors[-1], allowed) if len(errors) == _N_MEMBERS else allowed
+
+    def _validate(self, candidate, folds) -> dict[str, Any]:
+        start, limit = time.process_time(), self._limit()
+        total, complete, failure = 0.0, True, ""
+        try:
+            for i, fold in enumerate(folds):
+                total += _fold_error(clone(candidate), fold)
+                # Errors are never negative: the sum so far bounds the mean over all folds from below.
+                if total / len(folds) > limit and i + 1 < len(folds):
+                    complete = False
+                    break
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+            total, complete, failure = math.inf, False, f"{type(error).__name__}: {error}"
+        return {
+            "estimator": candidate,
+            "error": total / len(folds),
+            "complete": complete,
+            "seconds": time.process_time() - start,
+            "failure": failure,
+        }
+
+    def _teacher_forced(self, X, u):
+        return _median([member._teacher_forced(X, None) for member in self.best_estimators_])
+
+    def _free_run(self, context, n_steps, u):
+        return _median([member._free_run(context, n_steps, None) for member in self.best_estimators_])
+
+    @classmethod
+    def get_test_params(cls):
+        """See `BaseDynamics.get_test_params`."""
+        linear = registry.get("linear_autoregression")
+        pair = [linear(n_lags=2), linear(n_lags=3, ridge=1e-3)]
+        return [{"candidates": pair, "budget": math.inf, "random_state": 0}]
+
+
+class _Fold(NamedTuple):
+    """Pieces (states, targets or None) to fit, and (trajectory, targets or None, held-out rows) to forecast."""
+
+    training: list[tuple[np.ndarray, np.ndarray | None]]
+    held_out: list[tuple[np.ndarray, np.ndarray | None, slice]]
+
+
+def _fold(pieces, block: int) -> _Fold:
+    """Hold out the same block of every trajectory."""
+    training, held_out = [], []
+    for states, targets in pieces:
+        first, stop = (len(states) * b // _N_BLOCKS for b in (block, block + 1))
+        held_out.append((states, targets, slice(first, stop)))
+        training += [
+            (states[rows], None if targets is None else targets[rows]) for rows in (slice(first), slice(stop, None))
+        ]
+    return _Fold([piece for piece in training if len(piece[0])], held_out)
+
+
+def _fit_pieces(estimator, pieces):
+    """Fit a clone to several trajectories."""
+    X, ids = stack_trajectories([states for states, _ in pieces])
+    y = None if pieces[0][1] is None else np.concatenate([targets for _, targets in pieces])
+    return clone(estimator).fit(X, y, trajectory_id=ids)
+
+
+def _fold_error(estimator, fold: _Fold) -> float:
+    """Mean error of an estimator over the held-out block of all trajectories."""
+    estimator = _fit_pieces(estimator, fold.training)
+    reference = np.concatenate([states if targets is None else targets for states, targets, _ in fold.held_out])
+    scale = np.where(np.ptp(reference, axis=0) > 0, reference.std(axis=0), 1.0)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        errors = [_block_error(estimator, *held_out, scale) for held_out in fold.held_out]
+    return float(np.mean(errors))
+
+
+def _block_error(estimator, states, targets, rows: slice, scale) -> float:
+    """Saturated error of free runs from several origins of a block, or of predictions if there are targets."""
+    if targets is not None:
+        return _saturated(estimator._teacher_forced(states[: rows.stop], None)[rows] - targets[rows], scale)
+    n_block = rows.stop - rows.start
+    n_steps = min(n_block, _LONGEST_RUN)
+    origins = sorted({rows.start + n_block * i // _N_ORIGINS for i in range(_N_ORIGINS)})
+    n_past = min(rows.start, _LONGEST_CONTEXT)
+    if n_past < estimator._context_length():
+        raise ValueError(f"its context of {estimator._context_length()} rows is longer than the {n_past} rows of past")
+    paths = estimator._free_run(np.stack([states[o - n_past : o] for o in origins]), n_steps, None)
+    truths = [states[o : min(o + n_steps, rows.stop)] for o in origins]
+    return float(np.mean([_saturated(p[: len(t)] - t, scale) for p, t in zip(paths, truths, strict=True)]))
+
+
+def _saturated(difference: np.ndarray, scale: np.ndarray) -> float:
+    """Mean of min(1, |difference| / scale); what is not finite counts as 1."""
+    return float(np.nan_to_num(np.minimum(np.abs(difference) / scale, 1.0), nan=1.0).mean())
+
+
+def _median(outputs: list[np.ndarray]) -> np.ndarray:
+    """Median over the finite members; NaN where there is none."""
+    stacked = np.stack(outputs)
+    ranked = np.sort(np.where(np.isfinite(stacked), stacked, np.nan), axis=0)  # NaN comes last
+    count = np.isfinite(ranked).sum(axis=0, keepdims=True)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    middle = [np.take_along_axis(ranked, np.minimum(i, len(ranked) - 1), axis=0)[0] for i in (low, high)]
+    return np.where(count[0] > 0, (middle[0] + middle[1]) / 2, np.nan)
+
+
+def _default_candidates(n_rows: int, n_dims: int) -> Iterator[BaseDynamics]:
+    """Yield what is tried on a longest trajectory of n_rows, the promising ones first."""
+    autoregression = registry.get("linear_autoregression")
+    yield autoregression(n_lags=1, ridge=1e12)  # the mean
+    yield registry.get("persistence")()
+    longest = max(1, n_rows // _N_BLOCKS)
+    yield from (autoregression(n_lags=k, ridge=r) for k, r in ((100, 1e-6), (30, 1e-6), (50, 10.0)) if k <= longest)
+    yield autoregression()
+    tiers = [_scalar_tier(tier) for tier in (0, 1)] if n_dims == 1 else [_vector_tier()]
+    for specification in (spec for tier in tiers for spec in tier):
+        n_delays, lag = specification["n_delays"], specification["lag"]
+        degree = max(specification.get("degrees", (1,)))
+        n_features = math.comb(n_delays * n_dims + degree, degree)
+        if (n_delays - 1) * lag < longest and n_features <= _MOST_FEATURES:
+            yield registry.get("ngrc" if "degrees" in specification else "local_analogues")(**specification)
+
+
+def _analogues(n_delays: int, lag: int, n_neighbors: int, ridge: float) -> dict[str, Any]:
+    return {"n_delays": n_delays, "lag": lag, "n_neighbors": n_neighbors, "ridge": ridge}
+
+
+def _polynomial(n_delays: int, lag: int, degree: int, ridge: float) -> dict[str, Any]:
+    return {"n_delays": n_delays, "lag": lag, "degrees": tuple(range(1, degree + 1)), "ridge": ridge}
+
+
+def _scalar_tier(tier: int) -> Iterator[dict[str, Any]]:
+    """Walk through the first lag of every entry, then the second, and so on."""
+    for turn in range(4):
+        for n_delays, n_neighbors, ridge, lags in _ANALOGUES[tier]:
+            yield from (_analogues(n_delays, lag, n_neighbors, ridge) for lag in lags[turn : turn + 1])
+        for n_delays, degree, ridge, lags in _POLYNOMIALS[tier]:
+            yield from (_polynomial(n_delays, lag, degree, ridge) for lag in lags[turn : turn + 1])
+
+
+def _vector_tier() -> Iterator[dict[str, Any]]:
+    """All variables observed: few delays suffice."""
+    for n_delays in (1, 2, 3, 4):
+        for ridge in (1e-6, 1e-2, 10.0):
+            yield from (_polynomial(n_delays, 1, degree, ridge) for degree in (2, 3, 1))
+        yield from (_analogues(n_delays, 1, n, ridge) for n, ridge in ((20, 1e-4), (8, 0.1), (60, 0.1)))
