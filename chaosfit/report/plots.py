@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chaosfit.analysis.embedding import lag_by_autocorrelation
 from chaosfit.metrics.forecast import error_growth
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def draw_error_growth(ax: Axes, comparison: Comparison) -> None:
     label: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "top"}
     ax.text(1, threshold, f"valid below {threshold:g}", fontsize=8, **label)
     ax.set(xlabel=f"time after the start [{comparison.unit}]", ylabel="error / standard deviation")
-    ax.set(yscale="log", ylim=(max(lowest / 2, 1e-8), 4), xlim=(0, _end_of_interest(comparison)))
+    ax.set(yscale="log", ylim=(max(lowest / 2, 1e-13), 4), xlim=(0, _end_of_interest(comparison)))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
@@ -164,7 +165,7 @@ def projection(train: np.ndarray, columns: Sequence[str]):
     """Return a function (B, h, d) -> (N, 2) that shows the attractor well, and the labels of its axes."""
     d = train.shape[1]
     if d == 1:
-        lag = _decorrelation_lag(train[:, 0])
+        lag = lag_by_autocorrelation(train[:, 0]) or 1
         x = columns[0]
 
         def delayed(states: np.ndarray) -> np.ndarray:
@@ -181,15 +182,6 @@ def projection(train: np.ndarray, columns: Sequence[str]):
     directions = axes[:2].T / scale[:, np.newaxis]
     labels = ("principal component 1", "principal component 2")
     return (lambda states: ((states - mean) @ directions).reshape(-1, 2)), labels
-
-
-def _decorrelation_lag(x: np.ndarray) -> int:
-    """First lag at which the autocorrelation falls below 1/e, at most a tenth of the series."""
-    x = x - x.mean()
-    spectrum = np.abs(np.fft.rfft(x, 2 * len(x))) ** 2
-    correlation = np.fft.irfft(spectrum)[: max(len(x) // 10, 2)]
-    below = np.flatnonzero(correlation < correlation[0] / np.e)
-    return int(below[0]) if len(below) else max(len(x) // 10, 1)
 
 
 def _mark_valid(ax: Axes, comparison: Comparison, method: str, start: int) -> None:

@@ -28,12 +28,10 @@ _HEAD = (
     ("won", "Share of systems on which the method is the best; ties are divided"),
     ("rank", "Mean rank over the systems; 1 is the best"),
     ("p", "Wilcoxon's test against the first method, corrected by Holm for all pairs"),
-    ("shift", "Hodges-Lehmann estimate of the difference to the first method, in Lyapunov times"),
     ("nRMSE", "Root mean square error in standard deviations"),
     ("sMAPE", "Symmetric percentage error, 0 to 200"),
     ("D<sub>stsp</sub>", "Distance between the regions that truth and forecasts visit; the smaller the better"),
-    ("fit [s]", "CPU seconds of training, median over the systems"),
-    ("forecast [s]", "CPU seconds for the forecasts from all starts, median over the systems"),
+    ("CPU [s]", "Seconds of training and of the forecasts from all starts, each the median over the systems"),
     ("failures", "Share of forecasts that failed or diverged"),
 )
 
@@ -77,8 +75,10 @@ def _summary(setting: Setting, several: bool) -> str:
         f"({show_interval(first['low'], first['high'])})"
     )
     alike = [str(m) for m, p in board["pvalue"].iloc[1:].items() if p >= 0.05]
-    if alike:
-        text += f"; not significantly different from it: {', '.join(alike)}"
+    if alike and len(alike) == len(board) - 1:
+        text += "; these systems are too few to tell it from any other method by Wilcoxon's test"
+    elif alike:
+        text += f"; Wilcoxon's test cannot tell it from {', '.join(alike)}"
     return text + "."
 
 
@@ -92,6 +92,7 @@ def _leaderboard(setting: Setting) -> str:
     for method, row in setting.leaderboard.iterrows():
         name = f'<span class="key" style="background:{styles[str(method)][0]}"></span>{escape(str(method))}'
         is_first = method == setting.methods[0]
+        seconds = row["fit_cpu_seconds"] + row["forecast_cpu_seconds"]
         rows.append(
             [
                 (str(method), name),
@@ -101,25 +102,24 @@ def _leaderboard(setting: Setting) -> str:
                 (row["won"], f"{row['won']:.0%}"),
                 (row["rank"], show(row["rank"])),
                 (row["pvalue"], "–" if is_first else show(row["pvalue"], 3)),
-                (row["shift"], "–" if is_first else show(row["shift"])),
                 (row["nrmse"], show(row["nrmse"], 3)),
                 (row["smape"], show(row["smape"], 1)),
                 (row["d_stsp"], show(row["d_stsp"])),
-                *((row[key], show_seconds(row[key])) for key in ("fit_cpu_seconds", "forecast_cpu_seconds")),
+                (seconds, show_seconds(seconds)),
                 (row["failures"], f"{row['failures']:.0%}"),
             ]
         )
-    return f'<div class="scroll">{_table(_HEAD, rows)}</div>'
+    return f'<div class="scroll">{_table(_HEAD, rows, "dense")}</div>'
 
 
-def _table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, str]]]) -> str:
+def _table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, str]]], style: str) -> str:
     """Return a table that the page makes sortable; every cell has a value to sort by and its HTML."""
     columns = "".join(f'<th scope="col" title="{escape(text)}">{name}</th>' for name, text in head)
     body = "".join(
         "<tr>" + "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in row) + "</tr>"
         for row in rows
     )
-    return f'<table class="scores"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="scores {style}"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _notes(setting: Setting) -> str:
@@ -127,7 +127,8 @@ def _notes(setting: Setting) -> str:
     n_seeds = len({record["protocol"]["random_state"] for record in setting.records})
     text = (
         f"Valid time in Lyapunov times: how long the error stays below {p['threshold']:g} standard deviations. "
-        f"A system counts once, with its median over {n_seeds} trajectories of {p['n_starts']} starts. Failures "
+        f"A system counts once, with its median over {n_seeds * p['n_starts']} starts on "
+        f"{'one trajectory' if n_seeds == 1 else f'{n_seeds} trajectories'}. Failures "
         f"count as valid time 0 and sMAPE 200. Hover over a heading for its meaning, click to sort."
     )
     if setting.friedman is not None:
@@ -179,7 +180,7 @@ def _systems(setting: Setting) -> str:
         cells = [(value, f"<b>{show(value)}</b>" if value == best else show(value)) for value in values.tolist()]
         rows.append([(system, escape(system)), *cells])
     return (
-        f'<section><h2>System by system</h2><div class="scroll">{_table(head, rows)}</div>'
+        f'<section><h2>System by system</h2><div class="scroll">{_table(head, rows, "dense systems")}</div>'
         f'<p class="notes">Valid time in Lyapunov times; the best of each row in bold.</p></section>'
     )
 

@@ -42,7 +42,7 @@ def draw_critical_difference(ax: Axes, setting: Setting) -> None:
         rank, colour = test.ranks[position], line_styles(setting.methods)[method][0]
         ax.plot([rank, rank, edge], [0, depth, depth], color=colour, lw=1)
         text: dict[str, Any] = {"va": "center", "fontsize": 8.5, "color": _INK}
-        ax.text(edge, depth, f"{method}  {rank:.2f} ", ha="right" if left else "left", clip_on=False, **text)
+        ax.text(edge, depth, f" {method}  {rank:.2f} ", ha="right" if left else "left", clip_on=False, **text)
     for number, group in enumerate(groups):
         ranks = test.ranks[group]
         height = -0.35 - 0.45 * number

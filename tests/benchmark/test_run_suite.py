@@ -229,9 +229,9 @@ def test_loky_gives_the_records_of_one_process(tmp_path, start):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_killed_at_five_random_moments_nothing_is_lost_and_nothing_done_twice(tmp_path, start, n_jobs):
-    n_seeds, n_tasks = 8, 8 * 2 * 2 * 7
+@pytest.mark.parametrize(("n_jobs", "n_seeds"), [(1, 8), (2, 2)])
+def test_killed_at_five_random_moments_nothing_is_lost_and_nothing_done_twice(tmp_path, start, n_jobs, n_seeds):
+    n_tasks = n_seeds * 2 * 2 * 7
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(whole, n_jobs, n_seeds)
     assert process.wait(300) == 0, process.stderr.read()
