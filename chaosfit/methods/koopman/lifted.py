@@ -130,7 +130,7 @@ def galerkin(
     if rank == "auto":
         kept = min(kept, noise_rank(s))
     elif rank is not None:
-        kept = min(kept, rank)
+        kept = min(kept, int(rank))
     root = np.sqrt(n_pairs)
     Q, s, Vt = Q[:, :kept] * root, s[:kept], Vt[:kept]
     inverse = np.divide(root, s, out=np.zeros_like(s), where=s > 0)
@@ -214,7 +214,7 @@ class LiftedDynamics(StepDynamics):
                 f"{type(self).__name__}: {PX.shape[1]} dictionary functions for {len(PX)} pairs fit the noise; "
                 "use at least five times as many pairs, or a smaller dictionary",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         self.galerkin_, Q = self._galerkin(PX, PY)
         present, target = Q.T @ X / len(Q), Q.T @ Y / len(Q)

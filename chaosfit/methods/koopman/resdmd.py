@@ -93,7 +93,7 @@ class ResDMD(LiftedDynamics):
                 f"ResDMD: no eigenvalue has a residual below {self.tolerance}, the smallest is "
                 f"{self.residuals_.min():.3g}; forecasts are zero. Enlarge the dictionary or the tolerance",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
             return np.zeros_like(successor)
         vectors = self._vectors[:, self.verified_]
