@@ -23,6 +23,12 @@ from .methods.baselines.local_analogues import LocalAnalogues as LocalAnalogues
 from .methods.baselines.persistence import Persistence as Persistence
 from .methods.discovery.rvm import RVMRegressor as RVMRegressor
 from .methods.discovery.sindy import SINDy as SINDy
+from .methods.koopman.edmd import EDMD as EDMD
+from .methods.koopman.hankel_dmd import HankelDMD as HankelDMD
+from .methods.koopman.havok import HAVOK as HAVOK
+from .methods.koopman.kernel_edmd import KernelEDMD as KernelEDMD
+from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as MeasurePreservingEDMD
+from .methods.koopman.resdmd import ResDMD as ResDMD
 from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservoir
 from .methods.reservoir.local_reservoir import LocalReservoir as LocalReservoir
 from .methods.reservoir.ngrc import NGRC as NGRC
