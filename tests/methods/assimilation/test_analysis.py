@@ -69,7 +69,7 @@ def test_stochastic_covariance_converges_to_the_kalman_covariance():
 
 
 def test_local_etkf_with_full_taper_is_the_etkf():
-    A, Y, innovation, _ = problem(n_batch=(3,))
+    _, Y, innovation, _ = problem(n_batch=(3,))
     local = analysis.local_etkf_weights(Y, innovation, np.ones((4, 4)))
     expected = analysis.etkf_weights(Y, innovation)
     np.testing.assert_allclose(local, np.repeat(expected[:, np.newaxis], 4, axis=1), atol=1e-11)

@@ -31,8 +31,9 @@ def noisy(n_rows=200, seed=3, noise=0.1):
     return X, X + noise * np.random.default_rng(seed).standard_normal(X.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_dynamics_checks([EnsembleKalmanFilter(**EnsembleKalmanFilter.get_test_params()[0])])
+@parametrize_with_dynamics_checks([EnsembleKalmanFilter(n_ensemble=8, localization_radius=2.0, random_state=0)])
 def test_contract(check):
     check()
 
@@ -130,7 +131,7 @@ def test_filtering_in_a_pipeline_reduces_the_noise():
 
 
 def test_members_and_their_mean_forecast():
-    X, Y = noisy()
+    _, Y = noisy()
     model = EnsembleKalmanFilter(turn, observation_noise=0.1, n_ensemble=6, random_state=0).fit(Y)
     samples = model.forecast_samples(10, n_samples=6)
     np.testing.assert_allclose(samples.mean(axis=0), model.forecast(10), atol=1e-12)
