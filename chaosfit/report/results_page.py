@@ -227,7 +227,7 @@ def _listed(value: Any) -> str:
 
 def _methods(records: list[dict[str, Any]]) -> str:
     """Parameters of every method; those that depend on the task (time step, seed) as in its first record."""
-    parameters = {}
+    parameters: dict[str, dict[str, Any]] = {}
     for record in records:
         parameters.setdefault(record["method"], record["parameters"])
     rows = []

@@ -183,7 +183,8 @@ def test_records_are_on_the_disk_before_the_next_task(tmp_path):
 
 
 PROGRAM = """
-import os, signal, sys
+import contextlib, os, signal, sys
+import joblib
 from chaosfit.benchmark.methods import resolve_methods
 from chaosfit.benchmark.runner import run_suite
 from chaosfit.benchmark.suite import load_suite
@@ -199,7 +200,13 @@ class Exits(Persistence):
 
 if __name__ == "__main__":
     methods = resolve_methods({methods!r}) | {{"kills": KillsItself(), "exits": Exits()}}
-    run_suite(load_suite(sys.argv[1]), methods, sys.argv[2], n_jobs=int(sys.argv[3]))
+    with contextlib.ExitStack() as stack:
+        if sys.argv[4] == "dask":
+            from distributed import Client, LocalCluster
+            options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+            stack.enter_context(Client(stack.enter_context(LocalCluster(**options))))
+        stack.enter_context(joblib.parallel_config(sys.argv[4]))
+        run_suite(load_suite(sys.argv[1]), methods, sys.argv[2], n_jobs=int(sys.argv[3]))
 """
 
 
@@ -208,23 +215,26 @@ def start(tmp_path):
     """Start the program in a process of its own; returns a function of folder, jobs and seeds."""
     (tmp_path / "program.py").write_text(PROGRAM.format(methods=METHODS))
 
-    def run(folder, n_jobs=1, n_seeds=1):
+    def run(folder, n_jobs=1, n_seeds=1, backend="loky"):
         path = tmp_path / "maps.toml"
         path.write_text(SUITE.format(seeds=list(range(n_seeds))))
-        program = [sys.executable, str(tmp_path / "program.py"), str(path), str(folder), str(n_jobs)]
+        program = [sys.executable, str(tmp_path / "program.py"), str(path), str(folder), str(n_jobs), backend]
         return subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
 
     return run
 
 
 @pytest.mark.slow
-def test_loky_gives_the_records_of_one_process(tmp_path, start):
-    for name, n_jobs in {"one": 1, "loky": 2}.items():
-        process = start(tmp_path / name, n_jobs)
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_other_processes_give_the_records_of_this_one(tmp_path, start, backend):
+    if backend == "dask":
+        pytest.importorskip("distributed")
+    for name, n_jobs in {"sequential": 1, backend: 2}.items():
+        process = start(tmp_path / name, n_jobs, backend=name)
         assert process.wait(120) == 0, process.stderr.read()
         process.stderr.close()
-    assert results(tmp_path / "one") == results(tmp_path / "loky")
-    reasons = {record["reason"] for record in read_records(tmp_path / "loky") if record["method"] == "kills"}
+    assert results(tmp_path / "sequential") == results(tmp_path / backend)
+    reasons = {record["reason"] for record in read_records(tmp_path / backend) if record["method"] == "kills"}
     assert reasons == {"Crash: the process of the method ended by signal SIGKILL"}
 
 
