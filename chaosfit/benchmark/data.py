@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from chaosfit import registry
+from chaosfit.analysis.embedding import embedding_parameters
 from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat")
@@ -23,6 +24,7 @@ _SUFFIXES = (*_TEXT, ".parquet", ".npy", ".npz")
 _TIME_NAMES = ("time", "t")
 # Rows from which the Lyapunov exponent of unknown data is estimated: it sets the unit of time, no more.
 _ESTIMATION_ROWS = 5000
+_MIN_LYAPUNOV_TIMES = 5
 # Steps may differ by this share of their median: times are often written with few digits.
 _STEP_TOLERANCE = 0.05
 
@@ -90,16 +92,25 @@ def with_exponent(data: Dataset, exponent: float | None = None, n_rows: int | No
         return dataclasses.replace(data, lyapunov_exponent=float(exponent), exponent_source="given")
     if data.lyapunov_exponent is not None or data.exponent_source == "published":
         return data
+    estimate = _estimated_exponent(data.X[: n_rows or _ESTIMATION_ROWS], data.dt or 1.0)
+    if estimate is None:
+        return data
+    return dataclasses.replace(data, lyapunov_exponent=estimate, exponent_source="estimated from the data")
+
+
+def _estimated_exponent(X: np.ndarray, dt: float) -> float | None:
+    """Estimate the largest exponent; None where the rows show no exponential growth. Scalars are embedded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            rows = data.X[: n_rows or _ESTIMATION_ROWS]
-            estimate = largest_lyapunov_exponent(rows, dt=data.dt or 1.0).exponent
+            found = embedding_parameters(X) if X.shape[1] == 1 else None
+            delays = {} if found is None else {"n_delays": found.n_delays, "lag": found.lag}
+            estimate = largest_lyapunov_exponent(X, dt, **delays)
         except ValueError:
-            return data
-    if not 0 < estimate < np.inf:
-        return data
-    return dataclasses.replace(data, lyapunov_exponent=estimate, exponent_source="estimated from the data")
+            return None
+    # Periodic motion gives tiny values of either sign: ask for clear growth, and for some of it in the data.
+    grows = estimate.interval[0] > 0 and estimate.exponent * dt * len(X) > _MIN_LYAPUNOV_TIMES
+    return estimate.exponent if grows else None
 
 
 # ---------------------------------------------------------------------- systems

@@ -72,7 +72,7 @@ def show(value: float, digits: int = 2) -> str:
     if np.isinf(value):
         return "∞"
     if value != 0 and abs(value) < 10.0**-digits:
-        return f"{value:.0e}".replace("e-0", "e-")
+        return f"{value:.1g}".replace("e-0", "e-")
     return f"{value:.{digits}f}"
 
 
