@@ -76,9 +76,10 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
     Parameters
     ----------
     model : callable, system or estimator, default=None
-        M, one sampling interval. A callable maps states (B, d) to (B, d); a system has `simulate`
-        and no delays; an estimator has `forecast` and must need one row of context. A fitted one is used as it is, another is fitted on X; `clone`
-        unfits, so freeze one with `sklearn.frozen.FrozenEstimator` inside a grid search. None: `NextStepRegressor()`.
+        M, one sampling interval. A callable maps states (B, d) to (B, d); a system has `simulate` and no delays; an
+        estimator has `forecast` and needs one row of context only. A fitted estimator is used as it is, another is
+        fitted on X; `clone` unfits, so wrap one in `sklearn.frozen.FrozenEstimator` for a grid search.
+        None: `NextStepRegressor()`.
     dt : float, default=None
         Time > 0 between two rows, if the model is a system. None: its recommended interval.
     n_ensemble : int, default=20
