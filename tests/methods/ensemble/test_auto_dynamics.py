@@ -1,0 +1,148 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from chaosfit.compose import NextStepRegressor
+from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
+from chaosfit.methods.baselines.local_analogues import LocalAnalogues
+from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.methods.ensemble import auto_dynamics
+from chaosfit.methods.ensemble.auto_dynamics import AutoDynamics
+from chaosfit.methods.reservoir.ngrc import NGRC
+from chaosfit.systems.maps import Henon
+from chaosfit.testing import parametrize_with_dynamics_checks
+
+QUADRATIC = NGRC(n_delays=1, ridge=1e-9)
+
+
+@pytest.fixture(scope="module")
+def henon():
+    return Henon().simulate(400, random_state=0)
+
+
+def two_waves(n_rows):
+    t = np.arange(n_rows)
+    return (np.sin(0.3 * t) + np.sin(0.3 * math.sqrt(2) * t))[:, np.newaxis]
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_dynamics_checks([AutoDynamics(**params) for params in AutoDynamics.get_test_params()])
+def test_contract(check):
+    check()
+
+
+def test_chooses_the_true_model_whatever_the_order(henon):
+    candidates = [Persistence(), QUADRATIC, LinearAutoregression(n_lags=3)]
+    for order in (candidates, candidates[::-1]):
+        model = AutoDynamics(order, budget=math.inf).fit(henon)
+        assert [type(member) for member in model.best_estimators_] == [NGRC]
+
+
+def test_members_are_fitted_to_all_data(henon):
+    member = AutoDynamics([QUADRATIC]).fit(henon).best_estimators_[0]
+    np.testing.assert_array_equal(member.coef_, clone(QUADRATIC).fit(henon).coef_)
+
+
+def test_forecast_is_the_median_of_the_members(henon):
+    candidates = [LocalAnalogues(n_neighbors=k) for k in (8, 12, 20)]
+    model = AutoDynamics(candidates, budget=math.inf).fit(henon)
+    assert len(model.best_estimators_) == 3
+    paths = [member.forecast(20) for member in model.best_estimators_]
+    np.testing.assert_allclose(model.forecast(20), np.median(paths, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(model.forecast(1)[0], model.predict(henon)[-1], rtol=1e-9)
+
+
+def test_median_leaves_out_what_is_not_finite():
+    members = [
+        np.array([1.0, np.nan, np.nan, 4.0]),
+        np.array([2.0, 5.0, np.inf, 8.0]),
+        np.array([9.0, 7.0, np.nan, 5.0]),
+    ]
+    np.testing.assert_array_equal(auto_dynamics._median(members), [2.0, 6.0, np.nan, 5.0])
+
+
+def test_abandoning_hopeless_candidates_does_not_change_the_choice(henon, monkeypatch):
+    def candidates():
+        analogues = [LocalAnalogues(n_neighbors=k, n_delays=q) for q in (1, 4) for k in (5, 20, 60)]
+        return [*analogues, Persistence(), LinearAutoregression(), QUADRATIC]
+
+    fast = AutoDynamics(candidates(), budget=math.inf, random_state=1).fit(henon)
+    assert not all(row["complete"] for row in fast.validation_table_)
+    monkeypatch.setattr(AutoDynamics, "_limit", lambda self: math.inf)
+    slow = AutoDynamics(candidates(), budget=math.inf, random_state=1).fit(henon)
+    assert all(row["complete"] for row in slow.validation_table_)
+    assert repr(fast.best_estimators_) == repr(slow.best_estimators_)
+    for short, full in zip(fast.validation_table_, slow.validation_table_, strict=True):
+        assert short["error"] <= full["error"]
+        assert short["chosen"] == full["chosen"]
+
+
+def test_error_of_the_validation_table_is_that_of_free_runs():
+    # One held-out block of 20 rows, three origins: persistence of a line is off by 1, 2, 3, ... steps.
+    line = np.arange(100.0)[:, np.newaxis]
+    error = AutoDynamics([Persistence()]).fit(line).validation_table_[0]["error"]
+    scale = line.std()
+    expected = np.mean([np.minimum(np.arange(1, n + 1) / scale, 1).mean() for n in (20, 14, 7)])
+    assert error == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_small_budget_tries_at_least_one_candidate(henon):
+    model = AutoDynamics(budget=1e-9).fit(henon)
+    assert len(model.validation_table_) == 1
+    assert model.forecast(3).shape == (3, 2)
+
+
+def test_unusable_candidates_are_recorded(henon):
+    too_long = LinearAutoregression(n_lags=200)
+    model = AutoDynamics([too_long, QUADRATIC]).fit(henon)
+    row = model.validation_table_[0]
+    assert row["failure"].startswith("ValueError")
+    assert (row["error"], row["chosen"]) == (math.inf, False)
+    with pytest.raises(ValueError, match="no candidate of AutoDynamics could be fitted"):
+        AutoDynamics([too_long]).fit(henon)
+    with pytest.raises(ValueError, match="none given"):
+        AutoDynamics([]).fit(henon)
+
+
+def test_equal_seeds_give_equal_members(henon):
+    models = [AutoDynamics([LocalAnalogues()], random_state=s).fit(henon) for s in (3, 3, 4)]
+    seeds = [model.best_estimators_[0].random_state for model in models]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert AutoDynamics([LocalAnalogues(random_state=7)]).fit(henon).best_estimators_[0].random_state == 7
+
+
+def test_blocks_are_held_out_of_every_trajectory():
+    pieces = [(np.arange(10.0)[:, np.newaxis], None), (np.arange(20.0)[:, np.newaxis], None)]
+    fold = auto_dynamics._fold(pieces, 2)
+    assert [(rows.start, rows.stop) for _, _, rows in fold.held_out] == [(4, 6), (8, 12)]
+    assert [len(states) for states, _ in fold.training] == [4, 4, 8, 8]
+
+
+def test_targets_are_compared_by_their_predictions(henon):
+    square = henon[:, 0] ** 2
+    candidates = [LinearAutoregression(), NGRC(n_delays=1, ridge=1e-9)]
+    model = AutoDynamics(candidates).fit(henon, square)
+    assert [type(member) for member in model.best_estimators_] == [NGRC]
+    np.testing.assert_allclose(model.predict(henon), square, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_dims", [1, 3, 40])
+def test_default_candidates_fit_into_the_data(n_dims):
+    for n_rows in (10, 150, 1000):
+        candidates = list(auto_dynamics._default_candidates(n_rows, n_dims))
+        assert len(candidates) >= 3
+        assert all(c._context_length() <= max(1, n_rows // 5) for c in candidates)
+        assert len({repr(c) for c in candidates}) == len(candidates)
+
+
+def test_without_an_opinion_two_waves_are_continued():
+    waves = two_waves(500)
+    model = AutoDynamics(budget=2.0, random_state=0).fit(waves[:400])
+    assert np.abs(model.forecast(100) - waves[400:]).max() < 0.1
+
+
+def test_nested_regressors_are_candidates(henon):
+    model = AutoDynamics([NextStepRegressor(n_lags=2), QUADRATIC]).fit(henon)
+    assert [type(member) for member in model.best_estimators_] == [NGRC]
