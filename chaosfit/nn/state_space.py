@@ -6,8 +6,8 @@ matrix products. `SelectiveSSM` has a decay for every channel and state and pays
 
 h_t = exp(Delta_t A) h_{t-1} + w_t B_t x_t,   y_t = C_t h_t + D x_t,
 
-with Delta_t, B_t, C_t computed from x_t; w_t = Delta_t (as published) or (exp(Delta_t A) - 1) / A, which is exact for an
-input that is constant during Delta_t. Gaps between irregular samples multiply Delta_t.
+with Delta_t, B_t, C_t computed from x_t; w_t = Delta_t (as published) or (exp(Delta_t A) - 1) / A, which is exact
+for an input that is constant during Delta_t. Gaps between irregular samples multiply Delta_t.
 
 References
 ----------
@@ -125,7 +125,7 @@ def dual_scan(
     initial: Tensor | None = None,
     *,
     exact: bool = False,
-    chunk: int = 64,
+    chunk: int = 32,
 ) -> tuple[Tensor, Tensor]:
     """Recurrence with one decay a head (SSD): matrix products inside chunks, a short loop between them.
 
@@ -143,7 +143,7 @@ def dual_scan(
     initial : Tensor of shape (B, H, P, N), optional
     exact : bool, default=False
         Input factor (exp(delta A) - 1) / A instead of delta.
-    chunk : int >= 1, default=64
+    chunk : int >= 1, default=32
         Rows treated at once, at most.
 
     Returns
@@ -347,7 +347,7 @@ def _times(delta: Tensor, gaps: Tensor | None) -> Tensor:
 def _undecayed(values: Tensor) -> nn.Parameter:
     """Parameter that weight decay must leave alone: pulling it to zero has no meaning."""
     parameter = nn.Parameter(values)
-    parameter.no_weight_decay = True
+    parameter.no_weight_decay = True  # type: ignore[attr-defined]
     return parameter
 
 

@@ -2,10 +2,11 @@ r"""What happens to tokens that pass many selective state-space layers: collapse
 
 Depth is a continuous time. Of a layer only the selective scan is kept, and a token x_l (D,) follows
 
-dx_l/dt = sum_{j <= l} (S_C x_l . S_B x_j) exp(A sum_{j < k <= l} Delta(x_k)) Delta(x_j) x_j,   Delta(x) = softplus(S_Delta x),
+dx_l/dt = sum_{j <= l} (S_C x_l . S_B x_j) exp(A sum_{j < k <= l} Delta(x_k)) Delta(x_j) x_j
 
-where the exponential, Delta and the last product act channel by channel. If S_C' S_B has no positive direction all tokens
-go to zero, like t^(-1/2); otherwise they grow, slowly while Delta decays and to infinity in finite time while it grows.
+with Delta(x) = softplus(S_Delta x); the exponential, Delta and the last product act channel by channel. If S_C' S_B
+has no positive direction all tokens go to zero, like t^(-1/2); otherwise they grow, slowly while Delta decays and to
+infinity in finite time while it grows.
 
 References
 ----------
@@ -84,7 +85,7 @@ def simulate_tokens(
     def reaches_bound(t, x):
         return np.abs(x).max() - bound
 
-    reaches_bound.terminal = True
+    reaches_bound.terminal = True  # type: ignore[attr-defined]
     solution = solve_ivp(
         lambda t, x: token_velocity(x.reshape(x0.shape), S_B, S_C, S_delta, A).ravel(),
         (times[0], times[-1]),

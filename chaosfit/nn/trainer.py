@@ -99,7 +99,8 @@ class Trainer(BaseEstimator):
     n_threads : int >= 1 or None, default=1
         Threads of torch while it trains; None leaves them. Only one thread gives the same bits every time.
     checkpoint : path or None, default=None
-        File to which the run is saved at every validation. A fit that finds it goes on from there.
+        File to which the run is saved at every validation. A fit that finds it goes on from there, provided data,
+        parameters and seed are the same (so `random_state` must be an integer).
     verbose : bool, default=False
         Show a progress bar.
 

@@ -37,7 +37,7 @@ def reference(x, delta, A, B, C, exact):
     return torch.stack(outputs, 1), state
 
 
-def dual(x, delta, A, B, C, exact, chunk=64):
+def dual(x, delta, A, B, C, exact, chunk=32):
     half = x.shape[2] // 2
     y, state = dual_scan(x.unflatten(2, (2, half)), delta[..., ::half], A[::half, 0], B, C, exact=exact, chunk=chunk)
     return y.flatten(2), state.flatten(1, 2)

@@ -1,0 +1,108 @@
+"""Skill of the window networks on Lorenz-63, and CPU time of the state-space layers and of the training loop.
+
+Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | scans | loop]``.
+"skill" takes a few minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2, default
+training. Trust the ratios, not the seconds.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
+from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.methods.recurrent.lstm import LSTM
+from chaosfit.methods.sequence.conv1d import Conv1d
+from chaosfit.methods.sequence.dlinear import DLinear
+from chaosfit.methods.sequence.mlp import MLP
+from chaosfit.methods.sequence.nbeats import NBeatsLite
+from chaosfit.methods.sequence.nlinear import NLinear
+from chaosfit.metrics.forecast import valid_time
+from chaosfit.nn.losses import one_block
+from chaosfit.nn.state_space import _scan_rows, dual_scan, selective_scan
+from chaosfit.nn.trainer import Phase, Trainer, torch_threads
+from chaosfit.nn.windows import windows
+from chaosfit.systems.flows import Lorenz63
+
+DT, N_PAST, N_STEPS = 0.02, 31, 1000
+
+
+def skill() -> None:
+    """Print median valid times in Lyapunov times, one a seed."""
+    train = Lorenz63().simulate(8000, dt=DT, random_state=0)
+    test = Lorenz63().simulate(N_PAST + N_STEPS, dt=DT, random_state=1, n_trajectories=60)
+    models = [Persistence(), LinearAutoregression(n_lags=30), NLinear(), DLinear()]
+    models += [cls(random_state=seed) for cls in (MLP, NBeatsLite, LSTM, Conv1d) for seed in range(3)]
+    for model in models:
+        started = time.process_time()
+        model.fit(train)
+        seconds = time.process_time() - started
+        forecast = model.forecast(N_STEPS, test[:, :N_PAST])
+        scale = train.std(axis=0)
+        times = valid_time(test[:, N_PAST:], forecast, dt=DT, lyapunov_exponent=0.9056, scale=scale)
+        print(f"{model!r:45} {np.median(times):5.2f} Lyapunov times   fit {seconds:6.1f} CPU-s", flush=True)
+
+
+def scans() -> None:
+    """Print CPU milliseconds of forward and backward passes, B = 32, D = 64, N = 16."""
+
+    def stored(*values):
+        return _scan_rows(*values, torch.zeros(32, 64, 16), False)
+
+    def heads(x, delta, A, B, C, size):
+        return dual_scan(x.unflatten(2, (-1, size)), delta[..., ::size], A[::size, 0], B, C)
+
+    ways = {
+        "S6, states stored": stored,
+        "S6": selective_scan,
+        "SSD, heads of 16": lambda *values: heads(*values, 16),
+        "SSD, heads of 64": lambda *values: heads(*values, 64),
+    }
+    for length in (8, 32, 64, 128, 512):
+        print(f"L = {length}:  " + "   ".join(f"{name} {scan_time(way, length):.1f} ms" for name, way in ways.items()))
+
+
+def scan_time(scan, length: int) -> float:
+    """Return the best CPU time of three calls in milliseconds."""
+    generator = torch.Generator().manual_seed(0)
+    x, delta = torch.rand(2, 32, length, 64, generator=generator).unbind(0)
+    B, C = torch.randn(2, 32, length, 16, generator=generator).unbind(0)
+    values = [v.requires_grad_() for v in (x, delta, -torch.arange(1.0, 17.0).repeat(64, 1), B, C)]
+    best = np.inf
+    for _ in range(3):
+        started = time.process_time()
+        scan(*values)[0].sum().backward()
+        best = min(best, time.process_time() - started)
+    return 1000 * best
+
+
+def loop() -> None:
+    """Print what the loop adds to the steps of a bare one, for the default perceptron."""
+    rows = torch.randn(8000, 3)
+    samples = windows({"past": [rows[:-1]]}, {"future": [rows[1:]]}, 30, 5)
+    network = MLP()._network(3, 3, 0)
+    batch = samples.batch(torch.arange(256))
+    optimizer = torch.optim.AdamW(network.parameters())
+    started = time.process_time()
+    for _ in range(1000):
+        optimizer.zero_grad()
+        one_block(network, batch)["mse"].backward()
+        optimizer.step()
+    bare = time.process_time() - started
+    started = time.process_time()
+    Trainer(max_steps=1000).train(network, samples, [Phase("train", one_block)])
+    print(f"1000 steps: bare {bare:.2f} CPU-s, trainer {time.process_time() - started:.2f} CPU-s")
+
+
+if __name__ == "__main__":
+    with torch_threads(1):
+        for name in sys.argv[1:] or ["skill", "scans", "loop"]:
+            {"skill": skill, "scans": scans, "loop": loop}[name]()
