@@ -97,12 +97,12 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
 
     Examples
     --------
-    >>> from chaosfit import Henon, LocalAnalogues
+    >>> from chaosfit import NGRC, Henon, Persistence
     >>> from chaosfit.methods.ensemble.auto_dynamics import AutoDynamics
-    >>> X = Henon().simulate(500, random_state=0)
-    >>> model = AutoDynamics([LocalAnalogues(), LocalAnalogues(n_delays=4)]).fit(X)
+    >>> X = Henon().simulate(400, random_state=0)
+    >>> model = AutoDynamics([Persistence(), NGRC(n_delays=1, ridge=1e-9)]).fit(X)
     >>> model.best_estimators_
-    [LocalAnalogues()]
+    [NGRC(n_delays=1, ridge=1e-09)]
     """
 
     _parameter_constraints: ClassVar[dict] = {
