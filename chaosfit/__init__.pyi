@@ -15,6 +15,7 @@ from .bridges.sktime import DynamicsForecaster as DynamicsForecaster
 from .bridges.sktime import to_series as to_series
 from .compose import NextStepRegressor as NextStepRegressor
 from .compose import TransformedDynamics as TransformedDynamics
+from .methods.assimilation.ensemble_kalman_filter import EnsembleKalmanFilter as EnsembleKalmanFilter
 from .methods.baselines.climatology import Climatology as Climatology
 from .methods.baselines.context_parroting import ContextParroting as ContextParroting
 from .methods.baselines.drift import Drift as Drift
@@ -23,6 +24,7 @@ from .methods.baselines.local_analogues import LocalAnalogues as LocalAnalogues
 from .methods.baselines.persistence import Persistence as Persistence
 from .methods.discovery.rvm import RVMRegressor as RVMRegressor
 from .methods.discovery.sindy import SINDy as SINDy
+from .methods.ensemble.auto_dynamics import AutoDynamics as AutoDynamics
 from .methods.koopman.edmd import EDMD as EDMD
 from .methods.koopman.hankel_dmd import HankelDMD as HankelDMD
 from .methods.koopman.havok import HAVOK as HAVOK
@@ -33,6 +35,10 @@ from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservo
 from .methods.reservoir.local_reservoir import LocalReservoir as LocalReservoir
 from .methods.reservoir.ngrc import NGRC as NGRC
 from .methods.reservoir.reservoir_computer import ReservoirComputer as ReservoirComputer
+from .methods.sequence.dlinear import DLinear as DLinear
+from .methods.sequence.mlp import MLP as MLP
+from .methods.sequence.nbeats import NBeatsLite as NBeatsLite
+from .methods.sequence.nlinear import NLinear as NLinear
 from .metrics.attractor import metric_floor as metric_floor
 from .metrics.attractor import power_spectrum_hellinger as power_spectrum_hellinger
 from .metrics.attractor import state_space_divergence as state_space_divergence
@@ -44,6 +50,7 @@ from .metrics.forecast import smape as smape
 from .metrics.forecast import valid_steps as valid_steps
 from .metrics.forecast import valid_time as valid_time
 from .metrics.invariants import correlation_sum_distance as correlation_sum_distance
+from .nn.trainer import Trainer as Trainer
 from .report.comparison import compare as compare
 from .systems.delays import MackeyGlass as MackeyGlass
 from .systems.flows import Lorenz63 as Lorenz63

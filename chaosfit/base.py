@@ -34,6 +34,7 @@ from chaosfit.numerics.integrate import integrate_batch, integrate_driven
 from chaosfit.validation import (
     Trajectory,
     check_context,
+    check_future_inputs,
     check_inputs,
     check_n_steps,
     check_states,
@@ -251,6 +252,8 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         if prediction.shape != X.shape:
             raise ValueError(f"{type(self).__name__} was fitted with y: pass y to score, too.")
         rows = np.concatenate([self._scored_rows(s) for s in split_trajectories(len(X), trajectory_id)])
+        if not len(rows):
+            raise ValueError("no trajectory has a row that could be predicted and the row after it.")
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(r2_score(X[rows + 1], prediction[rows], sample_weight=weight))
 
@@ -283,8 +286,7 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         n_batch, n_rows, _ = context.shape
         if u is None or not self.n_inputs_:
             check_inputs(self, u, n_steps, n_inputs=self.n_inputs_)
-        u = np.asarray(u, dtype=np.float64)
-        u = u[:, np.newaxis] if u.ndim == 1 else u
+        u = check_future_inputs(self, u, n_batch)
         whole = n_rows - 1 + n_steps
         if u.shape[-2] == n_steps and n_rows > 1:
             if past is None and self._remembers_inputs:
@@ -295,9 +297,8 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
             before = u[..., :1, :].repeat(n_rows - 1, axis=-2) if past is None else past[:-1]
             u = np.concatenate([np.broadcast_to(before, (*u.shape[:-2], n_rows - 1, u.shape[-1])), u], axis=-2)
         if u.shape[-2] != whole:
-            raise ValueError(f"u must hold n_steps={n_steps} rows (or {whole} with the context), got {u.shape[-2]}.")
-        if u.shape[-1] != self.n_inputs_ or not np.isfinite(u).all():
-            raise ValueError(f"u must have {self.n_inputs_} finite column(s), got shape {u.shape}.")
+            with_context = f" (or {whole} with the context)" if n_rows > 1 else ""
+            raise ValueError(f"u must hold n_steps={n_steps} rows{with_context}, got {u.shape[-2]}.")
         return np.broadcast_to(u, (n_batch, whole, self.n_inputs_))
 
     def _mask_divergence(self, path: np.ndarray) -> np.ndarray:
@@ -314,6 +315,9 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
             stacklevel=3,
         )
         return np.where(lost[:, :, np.newaxis], np.nan, path)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "context_")  # set last: a fit that failed half-way is no fit
 
     def __sklearn_tags__(self) -> Tags:
         base = super().__sklearn_tags__()

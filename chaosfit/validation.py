@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "StrOptions",
     "Trajectory",
     "check_context",
+    "check_future_inputs",
     "check_inputs",
     "check_n_steps",
     "check_states",
@@ -31,6 +33,10 @@ __all__ = [
     "validate_data",
     "warn_constant_columns",
 ]
+
+
+#: With more columns than this for each row, data are taken for transposed; with fewer, a warning must do.
+_MOST_COLUMNS_PER_ROW = 10
 
 
 class Trajectory(NamedTuple):
@@ -75,6 +81,8 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
         if hint and ("sample(s)" in str(error) or "features as input" in str(error)):
             raise ValueError(f"{error} {hint}") from error
         raise
+    if reset and X.shape[1] > _MOST_COLUMNS_PER_ROW * len(X):
+        raise ValueError(_orientation_hint(X, None))
     check_finite(X, "X")
     if y is not None:
         check_finite(y, "y")
@@ -85,7 +93,7 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
 def _orientation_hint(X, n_features: int | None) -> str:
     """A question for someone who may have passed variables by rows."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) == 2 and shape[0] < shape[1] and n_features in (None, shape[0], shape[1]):
+    if len(shape) == 2 and 2 <= shape[0] < shape[1] and n_features in (None, shape[0], shape[1]):
         return f"X has shape {shape} and rows must be consecutive times; did you mean X.T?"
     return ""
 
@@ -158,6 +166,22 @@ def check_inputs(estimator, u, n_rows: int, *, n_inputs: int | None = None) -> n
     return u
 
 
+def check_future_inputs(estimator, u, n_batch: int) -> np.ndarray:
+    """Validate inputs for a forecast, (rows, p) or (n_batch, rows, p); their number of rows is checked later."""
+    u = np.asarray(u)
+    u = u.reshape(-1, 1) if u.ndim < 2 else u
+    u = check_array(u, dtype=np.float64, allow_nd=True, ensure_all_finite=False, input_name="u")
+    check_finite(u, "u")
+    if u.ndim == 3 and len(u) != n_batch:
+        raise ValueError(f"u has batch size {len(u)}, but the context has {n_batch}.")
+    if u.ndim > 3 or u.shape[-1] != estimator.n_inputs_:
+        raise ValueError(
+            f"u has shape {u.shape}, but {type(estimator).__name__} was fitted with "
+            f"{estimator.n_inputs_} known input(s): expected (rows, {estimator.n_inputs_})."
+        )
+    return u
+
+
 def split_trajectories(n_rows: int, trajectory_id) -> list[slice]:
     """Return one slice per trajectory; equal ids must form one contiguous block."""
     if trajectory_id is None:
@@ -165,14 +189,16 @@ def split_trajectories(n_rows: int, trajectory_id) -> list[slice]:
     ids = np.asarray(trajectory_id)
     if ids.shape != (n_rows,):
         raise ValueError(f"trajectory_id must have shape ({n_rows},), one label per row of X, got shape {ids.shape}.")
+    if any(label is None or label != label for label in ids.tolist()):
+        raise ValueError("trajectory_id contains missing labels (None or NaN); give every row one.")
     edges = np.flatnonzero(ids[1:] != ids[:-1]) + 1
     starts = np.concatenate(([0], edges))
-    labels = ids[starts]
-    values, counts = np.unique(labels, return_counts=True)
-    if (counts > 1).any():
-        label = values[counts > 1][0]
+    labels = ids[starts].tolist()
+    counts = Counter(labels)
+    label, n_blocks = max(counts.items(), key=lambda item: item[1])
+    if n_blocks > 1:
         raise ValueError(
-            f"trajectory_id is not contiguous: label {label!r} appears in {counts.max()} separate blocks. "
+            f"trajectory_id is not contiguous: label {label!r} appears in {n_blocks} separate blocks. "
             f"Sort the rows by trajectory, keeping the order of time inside each."
         )
     return [slice(a, b) for a, b in zip(starts, [*edges, n_rows], strict=True)]

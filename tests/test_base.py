@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -166,16 +167,16 @@ class Scalar(Blocks):
     ("u", "message"),
     [
         (None, "was fitted with 1 known input"),
-        (np.ones((4, 1)), r"u must hold n_steps=3 rows \(or 4 with the context\), got 4|u must hold"),
-        (np.ones((3, 2)), "u must have 1 finite column"),
-        (np.full((3, 1), np.nan), "u must have 1 finite column"),
+        (np.ones((5, 1)), r"u must hold n_steps=3 rows \(or 4 with the context\), got 5"),
+        (np.ones((3, 2)), r"u has shape \(3, 2\), but Blocks was fitted with 1 known"),
+        (np.full((3, 1), np.nan), "Input u contains NaN: .* row 0"),
+        (np.ones((2, 3, 1)), "u has batch size 2, but the context has 1"),
+        (3.0, r"u must hold n_steps=3 rows \(or 4 with the context\), got 1"),
     ],
 )
 def test_bad_future_inputs(u, message):
     X = rotation(30)
     model = Blocks().fit(X, u=np.ones(30))
-    if u is not None and len(u) == 4:
-        u = np.ones((5, 1))
     with pytest.raises(ValueError, match=message):
         model.forecast(3, u=u)
 
@@ -200,13 +201,23 @@ def test_orientation_and_constant_columns_are_noticed():
         Blocks().fit(np.column_stack([X[:, 0], np.ones(30)]))
     with pytest.raises(ValueError, match="minimum of 3 is required"):
         Blocks().fit(X[:2])
+    with pytest.raises(ValueError, match=r"X has shape \(2, 300\) .* did you mean X.T\?"):
+        Blocks().fit(rotation(300).T)
 
 
 def test_a_failed_fit_leaves_no_half_fitted_model():
     model = Squaring().fit(rotation(30))
     with pytest.raises(ValueError, match="NaN"):
         model.fit(np.full((30, 2), np.nan))
-    assert not hasattr(model, "context_")
+    with pytest.raises(NotFittedError):
+        model.forecast(3)
+    model.fit(rotation(30))
+    with pytest.raises(ValueError, match="cannot use known inputs"):
+        model.fit(rotation(30), u=np.ones(30))
+    with pytest.raises(NotFittedError):
+        model.predict(rotation(30))
+    with pytest.raises(ValueError, match="no trajectory has a row that could be predicted"):
+        model.fit(rotation(30)).score(rotation(30), trajectory_id=np.arange(30))
 
 
 def test_cross_validation_without_y():

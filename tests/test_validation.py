@@ -39,6 +39,12 @@ def test_labels_may_be_strings_but_not_scattered():
         split_trajectories(4, [0, 0, 1])
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_every_row_needs_a_label(missing):
+    with pytest.raises(ValueError, match="trajectory_id contains missing labels"):
+        split_trajectories(3, [1, missing, 2])
+
+
 def test_stacking_needs_one_width():
     with pytest.raises(ValueError, match=r"one common d, got shapes \[\(3, 2\), \(3, 1\)\]"):
         stack_trajectories([np.zeros((3, 2)), np.zeros((3, 1))])

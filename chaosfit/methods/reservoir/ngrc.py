@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import combinations, combinations_with_replacement
+from math import comb
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from chaosfit.numerics.regress import gram, ridge_solve
 from chaosfit.validation import Interval
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_MOST_MONOMIALS = 20_000  # their Gram matrix takes 3 GB
 
 
 class NGRC(WindowDynamics):
@@ -106,6 +108,12 @@ class NGRC(WindowDynamics):
             if self.fit_intercept:  # without an intercept the origin must stay where it is
                 self.mean_ = states.mean(axis=0)
         columns = range(self.n_delays * n_dims)
+        n_monomials = sum(comb(len(columns) + p - 1, p) for p in self.degrees)
+        if n_monomials > _MOST_MONOMIALS:
+            raise ValueError(
+                f"NGRC would need {n_monomials} monomials of {len(columns)} delayed variables, more than "
+                f"{_MOST_MONOMIALS}; lower degrees or n_delays, or reduce the variables first."
+            )
         self.monomials_ = [m for p in self.degrees for m in combinations_with_replacement(columns, p)]
         windows, targets, _ = self._training_windows(trajectories)
         sums = gram(self._features(windows), targets - self._present(windows), center=self.fit_intercept)

@@ -154,3 +154,9 @@ def test_hidden_variable_is_inferred():
         predicted = model.predict(path[:, :2])[415:]
         errors.append(np.sqrt(np.mean((predicted - path[415:, 2]) ** 2) / path[:415, 2].var()))
     assert np.mean(errors) < 0.06
+
+
+def test_a_library_beyond_memory_is_refused():
+    X = np.random.default_rng(0).standard_normal((60, 150))
+    with pytest.raises(ValueError, match=r"NGRC would need 45450 monomials of 300 delayed variables.*lower degrees"):
+        NGRC().fit(X)
