@@ -43,3 +43,13 @@ def test_ci_runs_the_test_command_of_the_readme():
     commands = re.findall(r"^```bash\n(.*?)\n```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
     (tests,) = [command for command in commands if "pytest" in command]
     assert tests in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_relative_links_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    toctree = re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    targets += [f"{name}.md" for tree in toctree for name in tree.split("\n") if name and not name.startswith(":")]
+    generated = ROOT / "docs" / "methods"
+    missing = [t for t in targets if not (page.parent / t).exists() and (page.parent / t).parent != generated]
+    assert not missing

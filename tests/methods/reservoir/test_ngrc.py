@@ -157,6 +157,6 @@ def test_hidden_variable_is_inferred():
 
 
 def test_a_library_beyond_memory_is_refused():
-    X = np.random.default_rng(0).standard_normal((60, 150))
+    X = np.random.default_rng(0).standard_normal((200, 150))
     with pytest.raises(ValueError, match=r"NGRC would need 45450 monomials of 300 delayed variables.*lower degrees"):
         NGRC().fit(X)
