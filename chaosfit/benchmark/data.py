@@ -344,7 +344,9 @@ def _time_step(times: pd.Series, name: str) -> float:
     """Return the common step of a time column, or refuse it."""
     if not pd.api.types.is_numeric_dtype(times):
         try:
-            dates = pd.to_datetime(times)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about the format, which pandas has to guess
+                dates = pd.to_datetime(times)
         except (ValueError, TypeError) as error:
             raise ValueError(f"time column {name!r} holds neither numbers nor dates: {error}") from None
         times = (dates - dates.iloc[0]).dt.total_seconds()
