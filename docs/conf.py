@@ -1,5 +1,6 @@
 """Sphinx settings; one page per registered method, system and metric is generated from its docstring."""
 
+import re
 from pathlib import Path
 
 import chaosfit
@@ -28,7 +29,7 @@ MEMBERS = """\
 :members:
 :inherited-members: BaseEstimator, RegressorMixin
 :exclude-members: get_metadata_routing, get_test_params, set_fit_request, set_partial_fit_request,
-   set_predict_request, set_score_request, set_transform_request
+   set_inverse_transform_request, set_output, set_predict_request, set_score_request, set_transform_request
 """
 TITLES = {"estimators": "Methods", "systems": "Systems", "metrics": "Metrics"}
 
@@ -63,6 +64,24 @@ def write_pages(app) -> None:
     (folder / "index.md").write_text("\n".join(index) + "\n")
 
 
+def escape_plain_text(app, what, name, obj, options, lines) -> None:
+    """Docstrings are read as plain text first: there |x| is a modulus and coef_ a name, not markup."""
+    block = None  # indentation of a directive whose content is left alone
+    for i, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if block is not None and line.strip() and indent <= block:
+            block = None
+        if block is None and line.lstrip().startswith((".. ", ">>> ", ":")):
+            block = indent if line.lstrip().startswith(".. ") else None
+            continue
+        if block is None and ">>>" not in line:
+            parts = re.split(r"(`+[^`]*`+)", line)
+            parts[::2] = [re.sub(r"(\w)_(?=[^\w`]|$)", r"\1\\_", part).replace("|", "\\|") for part in parts[::2]]
+            lines[i] = "".join(parts)
+
+
 def setup(app) -> None:
     """Generate the reference before Sphinx reads its sources."""
     app.connect("builder-inited", write_pages)
+    # Before napoleon, which has priority 500: it writes markup of its own.
+    app.connect("autodoc-process-docstring", escape_plain_text, priority=400)
