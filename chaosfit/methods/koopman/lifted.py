@@ -209,14 +209,14 @@ class LiftedDynamics(StepDynamics):
         predicts_state = self.n_outputs_ == self.n_features_in_
         PX = np.concatenate([self._lift(t.X)[rows - 1 :] for t in trajectories])
         PY = np.concatenate([self._lift_next(t) for t in trajectories]) if predicts_state else PX
-        if PX.shape[1] > len(PX) / 5:
+        self.galerkin_, Q = self._galerkin(PX, PY)
+        if Q.shape[1] > len(Q) / 5:
             warnings.warn(
-                f"{type(self).__name__}: {PX.shape[1]} dictionary functions for {len(PX)} pairs fit the noise; "
-                "use at least five times as many pairs, or a smaller dictionary",
+                f"{type(self).__name__}: {Q.shape[1]} independent functions for {len(Q)} pairs fit the noise; use "
+                "at least five times as many pairs, or a smaller dictionary",
                 UserWarning,
                 stacklevel=3,
             )
-        self.galerkin_, Q = self._galerkin(PX, PY)
         present, target = Q.T @ X / len(Q), Q.T @ Y / len(Q)
         if predicts_state:
             self.operator_ = self._operator(self.galerkin_)

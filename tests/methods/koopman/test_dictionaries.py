@@ -147,8 +147,5 @@ def test_nothing_verified_is_said():
 
 
 def test_more_functions_than_pairs_are_refused():
-    with (
-        pytest.warns(UserWarning, match="9 dictionary functions for 6 pairs fit the noise"),
-        pytest.raises(ValueError, match="at least as many pairs as functions"),
-    ):
+    with pytest.raises(ValueError, match="at least as many pairs as functions"):
         MeasurePreservingEDMD(DelayEmbedding(n_delays=9, lag=1)).fit(np.random.default_rng(0).standard_normal((15, 1)))
