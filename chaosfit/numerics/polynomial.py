@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -53,26 +54,36 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
     >>> monomials(np.array([[2.0, 3.0]]), monomial_powers(2, (1, 2))).tolist()
     [[2.0, 3.0, 4.0, 6.0, 9.0]]
     """
-    columns = np.empty((powers.shape[0], len(X)))
-    known: dict[tuple[int, ...], np.ndarray] = {}
+    steps, wanted = _products(np.ascontiguousarray(powers, dtype=np.intp).tobytes(), powers.shape[1])
     variables = np.ascontiguousarray(X.T)
+    known = [np.ones(len(X))]
+    for lower, variable in steps:
+        known.append(known[lower] * variables[variable] if lower else variables[variable])
+    columns = np.empty((len(wanted), len(X)))
+    for row, index in enumerate(wanted):
+        columns[row] = known[index]
+    return columns.T
 
-    def column(power: tuple[int, ...]) -> np.ndarray:
+
+@lru_cache(maxsize=256)
+def _products(powers: bytes, n_variables: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Plan of the products: step k multiplies an earlier monomial by a variable; which steps are wanted.
+
+    Right-hand sides are evaluated thousands of times, mostly on few rows: the plan would cost more than the products.
+    """
+    steps: list[tuple[int, int]] = []
+    known = {(0,) * n_variables: 0}
+
+    def index(power: tuple[int, ...]) -> int:
         if power not in known:
-            degree = sum(power)
-            last = max((i for i, exponent in enumerate(power) if exponent), default=0)
-            if degree == 0:
-                known[power] = np.ones(len(X))
-            elif degree == 1:
-                known[power] = variables[last]
-            else:
-                lower = (*power[:last], power[last] - 1, *power[last + 1 :])
-                known[power] = column(lower) * variables[last]
+            last = max(i for i, exponent in enumerate(power) if exponent)
+            lower = index((*power[:last], power[last] - 1, *power[last + 1 :]))
+            steps.append((lower, last))
+            known[power] = len(steps)
         return known[power]
 
-    for row, power in enumerate(powers.tolist()):
-        columns[row] = column(tuple(power))
-    return columns.T
+    rows = np.frombuffer(powers, dtype=np.intp).reshape(-1, n_variables).tolist()
+    return steps, [index(tuple(row)) for row in rows]
 
 
 def monomial_names(powers: np.ndarray, variables: Sequence[str]) -> list[str]:

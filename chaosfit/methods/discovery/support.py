@@ -12,7 +12,6 @@ Assoc. 89, 1314 (1994), doi:10.1080/01621459.1994.10476871.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -38,14 +37,15 @@ _N_BLOCKS = 20
 #: Thresholds relative to the largest coefficient of a target.
 _THRESHOLDS = np.geomspace(1e-6, 1.0, 30)
 #: Supports with more terms are no candidates: not sparse, and expensive.
-_MAX_TERMS = 200
+_MAX_TERMS = 100
 #: A larger support must win by this many standard errors of the paired difference over blocks ...
 _SIGNIFICANT = 3.0
 #: ... unless it removes more than this share of the residual, as where few blocks hold all of the motion ...
 _OVERWHELMING = 0.5
 #: ... and lower the residual by this share, and by this share of the target: less is bias of the discretisation.
 _RELEVANT, _RELEVANT_SIZE = 0.05, 1e-12
-_MAX_SEARCHES = 20
+#: The search for better supports: rounds, and terms that may be added in each.
+_MAX_SEARCHES, _N_NEIGHBOURS = 20, 20
 
 
 class BlockSums(NamedTuple):
@@ -58,6 +58,10 @@ class BlockSums(NamedTuple):
     def take(self, blocks) -> BlockSums:
         """Return the sums of some blocks."""
         return BlockSums(*(sums[blocks] for sums in self))
+
+    def one(self, target: int) -> BlockSums:
+        """Return the sums of one target, without that axis."""
+        return BlockSums(self.G, self.R[..., target], self.yy[..., target])
 
     def total(self) -> BlockSums:
         """Return the sums over all rows, without the block axis."""
@@ -91,9 +95,8 @@ def block_sums(A: Array, b: Array) -> BlockSums:
 
 def noise_free(sums: BlockSums, noisier: list[BlockSums]) -> BlockSums:
     """Extrapolate to no noise from sums of copies to which as much noise was added as there is already."""
-    return BlockSums(
-        *(2.0 * one - np.mean(more, axis=0) for one, more in zip(sums, zip(*noisier, strict=True), strict=True))
-    )
+    share = 1.0 / len(noisier)
+    return BlockSums(*(2.0 * one - share * sum(more) for one, *more in zip(sums, *noisier, strict=True)))
 
 
 def least_squares(sums: BlockSums, support: Support) -> Array:
@@ -136,12 +139,12 @@ def select_support(sums: BlockSums, clean: BlockSums, candidates: Support, *, se
     -------
     bool array of shape (p, d)
     """
+    total, clean_total = sums.total(), clean.total()
     chosen = np.zeros(candidates.shape[1:], dtype=bool)
     for target in range(candidates.shape[2]):
-        evaluate = _evaluation(sums, clean, target)
-        pool = {support.tobytes(): support for support in candidates[:, :, target] if support.sum() <= _MAX_TERMS}
-        pool.setdefault(chosen[:, target].tobytes(), chosen[:, target].copy())
-        chosen[:, target] = _search(evaluate, pool, float(sums.yy[:, target].sum()), _MAX_SEARCHES if search else 0)
+        problem = _Problem(total.one(target), clean_total.one(target), clean.one(target))
+        tried = candidates[candidates[:, :, target].sum(axis=1) <= _MAX_TERMS, :, target]
+        chosen[:, target] = _search(problem, [chosen[:, target], *tried], _MAX_SEARCHES if search else 0)
     return chosen
 
 
@@ -153,16 +156,46 @@ class _Loss(NamedTuple):
     residual: float
 
 
-def _search(evaluate: Callable[[Support], _Loss], pool: dict[bytes, Support], size: float, n_searches: int) -> Support:
-    losses = {key: evaluate(support) for key, support in pool.items()}
-    best = _smallest_adequate(list(losses.values()), size)
+class _Problem(NamedTuple):
+    """Sums for one target: as they are, without noise, and without noise on every block."""
+
+    noisy: BlockSums
+    clean: BlockSums
+    blocks: BlockSums
+
+    def loss(self, support: Support) -> _Loss:
+        index = np.flatnonzero(support)
+        G, R = self.blocks.G[:, index[:, None], index], self.blocks.R[:, index]
+        coef = _solve_each(G.sum(axis=0) - G, R.sum(axis=0) - R)
+        held_out = self.blocks.yy + (coef * (np.einsum("kij,kj->ki", G, coef) - 2.0 * R)).sum(axis=1)
+        mean = coef.mean(axis=0)
+        residual = self.noisy.yy + mean @ (self.noisy.G[index[:, None], index] @ mean - 2.0 * self.noisy.R[index])
+        return _Loss(support, held_out, max(residual, 0.0))
+
+    def neighbours(self, support: Support) -> list[Support]:
+        """Supports with one term less, or one of the most promising terms more."""
+        index = np.flatnonzero(support)
+        coef = ridge_solve(self.clean.G[index[:, None], index], self.clean.R[index])
+        misfit = np.abs(self.clean.R - self.clean.G[:, index] @ coef) / np.sqrt(
+            np.maximum(np.diag(self.noisy.G), 1e-300)
+        )
+        promising = np.argsort(-np.where(support, 0.0, misfit))[:_N_NEIGHBOURS]
+        changed = np.union1d(index, promising)
+        return list(support ^ (np.arange(len(support)) == changed[:, None]))
+
+
+def _search(problem: _Problem, supports: list[Support], n_searches: int) -> Support:
+    losses, size = {}, float(problem.noisy.yy)
+
+    def best_of(supports):
+        for support in supports:
+            if support.tobytes() not in losses:
+                losses[support.tobytes()] = problem.loss(support)
+        return _smallest_adequate(list(losses.values()), size)
+
+    best = best_of(supports)
     for _ in range(n_searches):
-        for term in range(len(best)):
-            neighbour = best.copy()
-            neighbour[term] ^= True
-            if neighbour.tobytes() not in losses:
-                losses[neighbour.tobytes()] = evaluate(neighbour)
-        previous, best = best, _smallest_adequate(list(losses.values()), size)
+        previous, best = best, best_of(problem.neighbours(best))
         if np.array_equal(best, previous):
             break
     return best
@@ -183,23 +216,6 @@ def _smallest_adequate(losses: list[_Loss], size: float) -> Support:
         if not (beats & relevant).any():
             return loss.support
     raise AssertionError("nothing is larger than the largest support")  # pragma: no cover
-
-
-def _evaluation(sums: BlockSums, clean: BlockSums, target: int) -> Callable[[Support], _Loss]:
-    G, R, yy = clean.G, clean.R[:, :, target], clean.yy[:, target]
-    left_G, left_R = G.sum(axis=0) - G, R.sum(axis=0) - R
-    noisy = sums.total()
-
-    def evaluate(support: Support) -> _Loss:
-        index = np.flatnonzero(support)
-        square = np.ix_(range(len(G)), index, index)
-        coef = _solve_each(left_G[square], left_R[:, index])
-        held_out = yy + (coef * (np.einsum("kij,kj->ki", G[square], coef) - 2.0 * R[:, index])).sum(axis=1)
-        mean = coef.mean(axis=0)
-        residual = noisy.yy[target] + mean @ (noisy.G[np.ix_(index, index)] @ mean - 2.0 * noisy.R[index, target])
-        return _Loss(support, held_out, max(residual, 0.0))
-
-    return evaluate
 
 
 def _solve_each(G: Array, R: Array) -> Array:
