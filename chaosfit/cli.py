@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 a check failed, or a fault inside chaosfit; 2 wrong usage 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import traceback
@@ -114,6 +115,7 @@ def _compare(args: argparse.Namespace) -> int:
         args.data,
         args.methods,
         dt=args.dt,
+        lyapunov_exponent=args.lyapunov_exponent,
         columns=args.columns,
         time_column=args.time_column,
         noise=args.noise,
@@ -123,6 +125,8 @@ def _compare(args: argparse.Namespace) -> int:
         **{name: value for name, value in given.items() if value is not None},
     )
     print(comparison)
+    if comparison.page_problem:
+        return 1
     print(f"\npage and records: {os.path.join(args.out, PAGE_NAME)}, records.jsonl")
     return 0 if comparison.ranking else 1
 
@@ -212,6 +216,12 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--time-column", metavar="NAME", help="column that holds the time")
     data.add_argument("--dt", type=_positive_float, metavar="TIME", help="time between two rows")
     data.add_argument(
+        "--lyapunov-exponent",
+        type=_positive_float,
+        metavar="RATE",
+        help="largest exponent per unit of time, per row without --dt (default: known, else estimated)",
+    )
+    data.add_argument(
         "--noise",
         type=_non_negative_float,
         default=0.0,
@@ -260,11 +270,13 @@ _non_negative_float = _number(float, "a finite number >= 0", lambda value: 0 <= 
 
 
 def _group_of(name: str, group: str | None) -> str:
-    """The group given, else the first that has the name, else the estimators (whose error then suggests)."""
+    """The group given, else the first that has the name, else that of the nearest name, which its error suggests."""
     if group is not None:
         return group
-    owners = (each for each in registry.GROUPS if name in {record.name for record in registry.records(each)})
-    return next(owners, "estimators")
+    owners = {known: each for each in reversed(registry.GROUPS) for known in registry.names(each)}
+    owners |= {record.name: each for each in reversed(registry.GROUPS) for record in registry.records(each)}
+    nearest = [name] if name in owners else difflib.get_close_matches(name.lower(), owners, n=1)
+    return owners[nearest[0]] if nearest else "estimators"
 
 
 def _status(name: str, group: str) -> tuple[str, str]:

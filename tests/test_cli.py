@@ -153,6 +153,7 @@ class TestCompareArguments:
         argv = ["compare", "a.csv", "--methods", names, "--methods", "next_step_regressor", "--starts", "5"]
         argv += ["--horizon", "20", "--train", "500", "--dt", "0.1", "--time-column", "t", "--columns", "x,y"]
         argv += ["--noise", "0.05", "--seed", "3", "--out", "results", "--jobs", "2", "--debug"]
+        argv += ["--lyapunov-exponent", "0.9"]
         assert cli.main(argv) == 0
         seen = vars(compare.seen)
         del seen["command"]
@@ -163,6 +164,7 @@ class TestCompareArguments:
             "horizon": 20,
             "train": 500,
             "dt": 0.1,
+            "lyapunov_exponent": 0.9,
             "time_column": "t",
             "columns": ["x", "y"],
             "noise": 0.05,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -168,6 +169,7 @@ def prepare_data(
     columns: Sequence[str | int] | None = None,
     time_column: str | int | None = None,
     random_state: int = 0,
+    progress: bool | None = False,
     **choices: Any,
 ) -> tuple[Dataset, Protocol]:
     """Open a data source (system, name, file, array) and plan the protocol for it.
@@ -176,6 +178,8 @@ def prepare_data(
     ----------
     source, dt, lyapunov_exponent, columns, time_column, random_state
         See `chaosfit.compare`.
+    progress : bool or None
+        Say on stderr that a simulation begins; None: only if that is a terminal.
     **choices
         Passed to `plan`.
     """
@@ -197,5 +201,7 @@ def prepare_data(
     lyapunov_steps = 1.0 / (exponent * dt) if exponent and exponent > 0 else None
     protocol = plan(None, lyapunov_steps, **options)
     name = source if isinstance(source, str) else ""
+    if sys.stderr.isatty() if progress is None else progress:
+        print(f"simulating {protocol.n_rows} rows of {name or type(system).__name__} ...", file=sys.stderr)
     data = from_system(system, protocol.n_rows, random_state, name=name, dt=dt, columns=columns)
     return with_exponent(data, lyapunov_exponent), protocol

@@ -20,6 +20,8 @@ class RecordFile:
     ----------
     folder : path
         Created if needed.
+    anew : bool, default=False
+        Remove the records that are there; by default new ones are appended.
 
     Attributes
     ----------
@@ -28,7 +30,7 @@ class RecordFile:
         Keys of the records that are there.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, *, anew: bool = False):
         self.path = Path(folder) / FILE_NAME
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +39,7 @@ class RecordFile:
             raise OSError(
                 f"cannot write results to {Path(folder)}: {error.strerror or error}. Choose another folder."
             ) from None
-        self._file.truncate(_complete_size(self.path))
+        self._file.truncate(0 if anew else _complete_size(self.path))
         self.keys = {record["key"] for record in read_records(self.path)}
 
     def write(self, record: dict[str, Any]) -> None:

@@ -151,10 +151,13 @@ def climate_distance(truth: np.ndarray, forecasts: np.ndarray) -> float:
     """State space divergence between all states of two batches (B, h, d), whatever their order.
 
     Boxes for up to three variables, Gaussian mixtures above, as in arXiv:2505.13192. A state that is not
-    finite counts as one outside every box.
+    finite counts as one outside every box. NaN where a variable of the truth never changes: a single state has
+    no climate.
     """
     d = truth.shape[2]
     truth, forecasts = truth.reshape(-1, d), forecasts.reshape(-1, d)
+    if (np.ptp(truth, axis=0) == 0).any():
+        return np.nan
     if d > 3:
         return float(state_space_divergence_mixture(truth, forecasts))
     outside = np.abs(truth).max() * 1e6 + 1.0

@@ -15,9 +15,9 @@ from chaosfit.benchmark.data import Dataset
 from chaosfit.benchmark.methods import resolve_methods
 from chaosfit.benchmark.protocol import Protocol, prepare_data, split
 from chaosfit.benchmark.records import RecordFile
-from chaosfit.benchmark.runner import run_tasks
+from chaosfit.benchmark.runner import SUITE_NAME, run_tasks
 from chaosfit.benchmark.task import Task, climate_distance
-from chaosfit.report.table import format_table, make_table, show_valid_time
+from chaosfit.report.table import count, format_table, make_table, one_line, show_valid_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +84,10 @@ def compare(
     n_jobs : int, default=1
         Methods that run at a time; where they run is up to `joblib.parallel_config`.
     out : path, optional
-        Folder that receives the records as they come and the page at the end.
+        Folder that receives the records as they come and the page at the end; those of an earlier comparison
+        there are replaced. If the page cannot be made, the result says so in `page_problem`.
     progress : bool, optional
-        A progress bar on stderr; default: only in a terminal.
+        A progress bar on stderr, and a line before a long simulation; default: only in a terminal.
 
     Returns
     -------
@@ -103,7 +104,6 @@ def compare(
     _check_counts(n_train=n_train, n_starts=n_starts, horizon=horizon, n_jobs=n_jobs)
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be a finite number >= 0, got {noise}.")
-    writer = None if out is None else RecordFile(out)
     dataset, protocol = prepare_data(
         data,
         dt=dt,
@@ -115,7 +115,10 @@ def compare(
         horizon=horizon,
         noise=noise,
         random_state=random_state,
+        progress=progress,
     )
+    # Only now, so that a slip in the arguments leaves no folder behind; still before any method runs.
+    writer = None if out is None else _open_records(out)
     tasks = [Task(label, estimator, dataset, protocol) for label, estimator in chosen.items()]
     try:
         records = list(run_tasks(tasks, writer, n_jobs=n_jobs, keep_forecasts=True, progress=progress))
@@ -124,7 +127,7 @@ def compare(
             writer.close()
     comparison = Comparison(dataset, protocol, records)
     if out is not None:
-        comparison.to_html(Path(out) / PAGE_NAME)
+        comparison.page_problem = _try_page(comparison, Path(out) / PAGE_NAME)
     return comparison
 
 
@@ -148,11 +151,14 @@ class Comparison:
         "Lyapunov times" or "steps".
     time : ndarray of shape (horizon,)
         Time of each forecast step after the start, in `unit`.
+    page_problem : str
+        Why `compare` could not write the page; empty if nothing went wrong.
     """
 
     def __init__(self, data: Dataset, protocol: Protocol, records: Sequence[dict[str, Any]]):
         self.data = data
         self.protocol = protocol
+        self.page_problem = ""
         self.parts = split(data, protocol)
         self.forecasts = {r["method"]: r["forecasts"] for r in records if r["status"] == "ok"}
         self.records = [{k: v for k, v in record.items() if k != "forecasts"} for record in records]
@@ -188,10 +194,13 @@ class Comparison:
             return f"No method could forecast {self.data.name}."
         first, *others = self.ranking
         value, quartiles = show_valid_time(self.table.loc[first])
-        text = f"{first} forecasts {self.data.name} longest: {value} {self.unit} (quartiles {quartiles})"
-        if others:
-            text += f"; second is {others[0]} with {show_valid_time(self.table.loc[others[0]])[0]}"
-        return text + "."
+        text = f"{value} {self.unit} (quartiles {quartiles})"
+        if not others:
+            return f"{first} forecasts {self.data.name} for {text}."
+        second = show_valid_time(self.table.loc[others[0]])[0]
+        if second == value:
+            return f"{first} forecasts {self.data.name} as long as {others[0]}: {text}."
+        return f"{first} forecasts {self.data.name} longest: {text}; second is {others[0]} with {second}."
 
     def plot(self) -> Figure:
         """Draw valid times and error growth of all methods; returns a matplotlib figure."""
@@ -211,32 +220,61 @@ class Comparison:
         from chaosfit.report.page import render
 
         path = Path(path)
+        page = render(self)
         try:
-            path.write_text(render(self), encoding="utf-8")
+            path.write_text(page, encoding="utf-8")
         except OSError as error:
             raise OSError(f"cannot write the page to {path}: {error.strerror or error}.") from None
         return path
 
     def __repr__(self) -> str:
-        p = self.protocol
+        p, n_starts = self.protocol, len(self.parts.starts)
         score, horizon = self.in_unit(p.score_steps), self.horizon
-        return "\n".join(
-            [
-                self.summary(),
-                "",
-                format_table(self.table, len(self.parts.starts)),
-                "",
-                f"{p.n_train} training rows, {len(self.parts.starts)} starts, horizon {horizon:.3g}. Valid time "
-                f"in {self.unit}: until the error exceeds {p.threshold:g} standard deviations.",
-                f"nRMSE and sMAPE (0..200) over the first {score:.3g}; D_stsp over all forecasts "
-                f"(the data themselves: {self.floor:.2f}).",
-            ]
-        )
+        floor = "" if np.isnan(self.floor) else f" (the data themselves: {self.floor:.2f})"
+        lines = [
+            self.summary(),
+            "",
+            format_table(self.table, n_starts),
+            *self._warnings(),
+            "",
+            f"{p.n_train} training rows, {count(n_starts, 'start')}, horizon {horizon:.3g}. Valid time "
+            f"in {self.unit}: until the error exceeds {p.threshold:g} standard deviations.",
+            f"nRMSE and sMAPE (0..200) over the first {score:.3g}; D_stsp over all forecasts{floor}.",
+        ]
+        if self.page_problem:
+            lines.append(self.page_problem)
+        return "\n".join(lines)
+
+    def _warnings(self) -> list[str]:
+        """One line for each method that warned."""
+        warned = [(record["method"], record["warnings"]) for record in self.records if record["warnings"]]
+        return [
+            f"{method} warned: {one_line(first)}" + (f" ({len(rest)} more on the page)" if rest else "")
+            for method, (first, *rest) in warned
+        ]
 
     def _repr_html_(self) -> str:
         from chaosfit.report.page import table_html
 
         return table_html(self)
+
+
+def _open_records(out: str | os.PathLike) -> RecordFile:
+    """Open the records of a comparison anew; those of a suite, which may have taken days, are not touched."""
+    if (Path(out) / SUITE_NAME).exists():
+        raise ValueError(f"{out} holds the results of a suite, which would be lost; choose another folder.")
+    return RecordFile(out, anew=True)
+
+
+def _try_page(comparison: Comparison, path: Path) -> str:
+    """Write the page; return what went wrong. No picture is worth the loss of the results."""
+    try:
+        comparison.to_html(path)
+    except OSError as error:
+        return one_line(error)
+    except Exception as error:
+        return one_line(f"cannot draw the page {path}: {type(error).__name__}: {error}")
+    return ""
 
 
 def new_folder(name: str, parent: str | os.PathLike = "chaosfit-runs") -> Path:

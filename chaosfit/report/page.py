@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chaosfit.report import plots
-from chaosfit.report.table import show, show_seconds, show_valid_time
+from chaosfit.report.table import count, show, show_seconds, show_valid_time
 
 if TYPE_CHECKING:
     from chaosfit.report.comparison import Comparison
@@ -75,11 +75,13 @@ def _notes(comparison: Comparison) -> str:
     p, data = comparison.protocol, comparison.data
     score = comparison.in_unit(p.score_steps)
     unit = "Lyapunov times" if data.lyapunov_exponent else "steps"
+    floor = f"; two halves of the truth are {comparison.floor:.2f} apart, and below that nothing tells from perfect"
+    if np.isnan(comparison.floor):
+        floor = ""
     text = (
         f"Valid time in {unit}: how long the error stays below {p.threshold:g} standard deviations, median over "
-        f"{len(comparison.parts.starts)} starts. nRMSE and sMAPE over the first {score:.3g} {unit}. D_stsp over "
-        f"all forecasts; two halves of the truth are {comparison.floor:.2f} apart, and what is below that cannot "
-        f"be told from perfect. Click a heading to sort."
+        f"{count(len(comparison.parts.starts), 'start')}. nRMSE and sMAPE over the first {score:.3g} {unit}. D_stsp "
+        f"over all forecasts{floor}. Click a heading to sort."
     )
     return escape(text)
 

@@ -109,7 +109,7 @@ def draw_forecasts(figure: Figure, comparison: Comparison, start: int) -> None:
     truth, time = comparison.parts.targets[start, :, 0], comparison.time
     labels = f"time [{comparison.unit}]", comparison.data.columns[0]
     axes = _grid(figure, len(comparison.ranking), 2, *labels)
-    margin = 0.15 * np.ptp(truth)
+    margin = 0.15 * np.ptp(truth) or 1.0
     for ax, (method, (colour, _)) in zip(axes, line_styles(comparison.ranking).items(), strict=False):
         forecast = comparison.forecasts[method][start, :, 0]
         n_valid = comparison.record(method)["valid_steps"][start]
@@ -141,12 +141,12 @@ def draw_fields(figure: Figure, comparison: Comparison, start: int) -> None:
 def draw_attractors(figure: Figure, comparison: Comparison) -> None:
     """Draw the states of the truth and of each method's forecasts from all starts, in one projection."""
     parts = comparison.parts
-    project, labels = projection(parts.train, comparison.data.columns)
+    project, labels = projection(parts.train, comparison.data.columns, parts.targets.shape[1])
     truth = project(parts.targets)
     methods = comparison.ranking
     axes = _grid(figure, len(methods) + 1, 4, *labels)
     low, high = truth.min(axis=0), truth.max(axis=0)
-    margin = 0.12 * (high - low)
+    margin = np.where(high > low, 0.12 * (high - low), 1.0)
     panels = [("truth", truth, _INK)] + [
         (method, project(comparison.forecasts[method]), colour) for method, (colour, _) in line_styles(methods).items()
     ]
@@ -161,15 +161,16 @@ def draw_attractors(figure: Figure, comparison: Comparison) -> None:
     axes[0].set_ylim(low[1] - margin[1], high[1] + margin[1])
 
 
-def projection(train: np.ndarray, columns: Sequence[str]):
+def projection(train: np.ndarray, columns: Sequence[str], horizon: int | None = None):
     """Return a function (B, h, d) -> (N, 2) that shows the attractor well, and the labels of its axes."""
     d = train.shape[1]
     if d == 1:
-        lag = lag_by_autocorrelation(train[:, 0]) or 1
+        # Short forecasts still show half of their states; a single step lies on the diagonal.
+        lag = min(lag_by_autocorrelation(train[:, 0]) or 1, (horizon or len(train)) // 2)
         x = columns[0]
 
         def delayed(states: np.ndarray) -> np.ndarray:
-            past, now = states[:, :-lag, 0], states[:, lag:, 0]
+            past, now = states[:, : states.shape[1] - lag, 0], states[:, lag:, 0]
             return np.stack([now.ravel(), past.ravel()], axis=1)
 
         return delayed, (f"{x}(t)", f"{x}(t − {lag} steps)")

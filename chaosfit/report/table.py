@@ -57,7 +57,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         # null in a record stands for a forecast that is not finite: an infinite error
         "nrmse": np.median([np.inf if value is None else value for value in record["nrmse"]]),
         "smape": np.median(record["smape"]),
-        "d_stsp": np.inf if record["d_stsp"] is None else record["d_stsp"],
+        "d_stsp": (np.inf if record["n_diverged"] else np.nan) if record["d_stsp"] is None else record["d_stsp"],
         "fit_seconds": record["fit_seconds"],
         "forecast_seconds": record["forecast_seconds"],
         "failures": record["n_diverged"],
@@ -74,6 +74,17 @@ def show(value: float, digits: int = 2) -> str:
     if value != 0 and abs(value) < 10.0**-digits:
         return f"{value:.1g}".replace("e-0", "e-")
     return f"{value:.{digits}f}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 start", "20 starts"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def one_line(text: object, length: int = 200) -> str:
+    """The beginning of a text, without line breaks."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def show_seconds(value: float) -> str:
@@ -104,5 +115,5 @@ def format_table(table: pd.DataFrame, n_starts: int) -> str:
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
         for line in lines
     ]
-    text += [f"{method}: {reason}" for method, reason in table["reason"].items() if reason]
+    text += [f"{method}: {one_line(reason)}" for method, reason in table["reason"].items() if reason]
     return "\n".join(text)

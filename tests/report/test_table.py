@@ -41,7 +41,7 @@ def test_the_best_first_and_failures_last():
 
 
 def test_null_is_an_infinite_error():
-    table = make_table([record("a", [1, 2, 3], [0.1, None, None], d_stsp=None)])
+    table = make_table([record("a", [1, 2, 3], [0.1, None, None], d_stsp=None, n_diverged=2)])
     assert np.isinf(table.loc["a", "nrmse"])
     assert np.isinf(table.loc["a", "d_stsp"])
 
