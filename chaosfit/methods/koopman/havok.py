@@ -310,8 +310,13 @@ class HAVOK(TransformerMixin, StepDynamics):
         return np.asarray(self.transform(X))[:, self.rank_ - self.n_forcing :]
 
     def active(self, X) -> np.ndarray:
-        """Return when the forcing exceeds `threshold_`, (n,) bool; known at each t from X[: t + 1]."""
-        return np.abs(self.forcing(X)).max(axis=1) > self.threshold_
+        """Return when the forcing exceeds `threshold_`, (n,) bool, known at each t from X[: t + 1].
+
+        The first (q - 1) lag rows lack history and count as at rest.
+        """
+        active = np.abs(self.forcing(X)).max(axis=1) > self.threshold_
+        active[: self._context_length() - 1] = False
+        return active
 
     def events(self, X, min_gap: int = 1) -> np.ndarray:
         """Return first and last row of each burst of the forcing, (k, 2), bursts within `min_gap` merged."""
@@ -391,11 +396,13 @@ class HAVOK(TransformerMixin, StepDynamics):
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(8, 3))[1] if ax is None else ax
+        start = self._context_length() - 1  # rows before lack history
         V = np.asarray(self.transform(X))
         time = self.dt * np.arange(len(V))
         first, forcing = V[:, 0], V[:, self.rank_ - self.n_forcing]
-        ax.plot(time, first / np.abs(first).max(), linewidth=0.8, label="first coordinate")
-        ax.plot(time, forcing / np.abs(forcing).max() - 2, linewidth=0.8, label="forcing")
+        for offset, series, label in ((0, first, "first coordinate"), (-2, forcing, "forcing")):
+            shape = series[start:] / np.abs(series[start:]).max(initial=1e-300)
+            ax.plot(time[start:], offset + shape, linewidth=0.8, label=label)
         for begin, end in self.events(X):
             ax.axvspan(time[begin], time[end], color="tab:red", alpha=0.2, linewidth=0)
         ax.set(xlabel="time", yticks=[])

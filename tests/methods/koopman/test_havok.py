@@ -47,6 +47,8 @@ def test_events_do_not_look_ahead():
     changed = x.copy()
     changed[5000:] += 10.0
     np.testing.assert_array_equal(model.active(x)[:5000], model.active(changed)[:5000])
+    assert not model.active(x)[:19].any()  # no full window yet
+    assert model.active(x)[19:].mean() > 0.05
 
 
 def switches(x):
