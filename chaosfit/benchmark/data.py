@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import hashlib
 import os
@@ -18,6 +19,7 @@ import pandas as pd
 from chaosfit import registry
 from chaosfit.analysis.embedding import embedding_parameters
 from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
+from chaosfit.systems.system import Map
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat")
 _SUFFIXES = (*_TEXT, ".parquet", ".npy", ".npz")
@@ -49,6 +51,8 @@ class Dataset:
         Where the exponent comes from, such as "published" or "estimated from the data".
     source : str
         Where the rows come from.
+    discrete_time : bool
+        Whether the rows are known to be iterates of a map: then no differential equation describes them.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Dataset:
     lyapunov_exponent: float | None = None
     exponent_source: str = "unknown"
     source: str = "array"
+    discrete_time: bool = False
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -120,7 +125,8 @@ def find_system(source: Any) -> Any:
     Parameters
     ----------
     source : object with `simulate`, or str
-        A name is looked up among the systems of chaosfit and its plugins, then in the installed dysts.
+        A name is looked up among the systems of chaosfit and its plugins, then in the installed dysts; lower
+        and upper case are told apart only where both exist.
 
     Raises
     ------
@@ -131,15 +137,45 @@ def find_system(source: Any) -> Any:
         return source
     if not isinstance(source, str) or is_path(source):
         return None
-    try:
-        return registry.make(source, group="systems")
-    except LookupError as unknown:
-        try:
-            from chaosfit.bridges.dysts import DystsSystem
+    own, flows = registry.names("systems"), _dysts_names()
+    for known, make in ((own, _make_own), (flows, _make_flow)):
+        if source in known:
+            return make(source)
+    for known, make in ((own, _make_own), (flows, _make_flow)):
+        matching = [name for name in known if name.lower() == source.lower()]
+        if matching:
+            return make(matching[0])
+    raise LookupError(_unknown_system(source, own, flows))
 
-            return DystsSystem(source)
-        except (ImportError, LookupError, ValueError):
-            raise LookupError(f"{source!r} is neither a file nor a system: {unknown}") from None
+
+def _make_own(name: str) -> Any:
+    return registry.make(name, group="systems")
+
+
+def _make_flow(name: str) -> Any:
+    from chaosfit.bridges.dysts import DystsSystem
+
+    return DystsSystem(name)
+
+
+def _dysts_names() -> list[str]:
+    """Names of the flows of dysts; none if it is not installed."""
+    from chaosfit.bridges.dysts import dysts_names
+
+    try:
+        return dysts_names()
+    except ImportError:
+        return []
+
+
+def _unknown_system(name: str, own: list[str], flows: list[str]) -> str:
+    if Path(name).is_dir():
+        return f"{name!r} is a directory: name a file in it, or a system."
+    spelled = {each.lower(): each for each in [*flows, *own]}
+    similar = [spelled[each] for each in difflib.get_close_matches(name.lower(), spelled, n=3)]
+    text = f"{name!r} is neither a file nor a system; "
+    text += f"did you mean {' or '.join(map(repr, similar))}?" if similar else f"there are {', '.join(own)}"
+    return text if flows else text + '; flows of dysts need: pip install "chaosfit[dysts]"'
 
 
 def from_system(
@@ -161,6 +197,7 @@ def from_system(
         lyapunov_exponent=exponent if exponent and exponent > 0 else None,
         exponent_source="published" if exponent else "unknown",
         source=f"{system!r}, random_state={random_state}",
+        discrete_time=isinstance(system, Map),
     )
 
 

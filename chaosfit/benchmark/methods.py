@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from joblib.externals.loky.cloudpickle_wrapper import dumps, loads
@@ -17,20 +17,27 @@ def resolve_methods(methods: Any) -> dict[str, BaseEstimator | Exception]:
     Parameters
     ----------
     methods : sequence of names or estimators, or mapping of label to estimator
+        A name that is repeated counts once.
 
     Raises
     ------
+    TypeError
+        For a class instead of an instance.
     LookupError
         For an unknown name: that is the user's slip, to be told before anything is computed.
     """
     if isinstance(methods, Mapping):
+        _refuse_classes(methods.values())
         return dict(methods)
     if isinstance(methods, str) or not isinstance(methods, Sequence):
         raise TypeError(f"methods must be a list of names or estimators, or a mapping, got {methods!r}.")
     if not methods:
         raise ValueError("methods is empty: name at least one, or leave it out for the default selection.")
+    _refuse_classes(methods)
     resolved: dict[str, BaseEstimator | Exception] = {}
     for method in methods:
+        if isinstance(method, str) and method in resolved:
+            continue
         label, estimator = (method, _make(method)) if isinstance(method, str) else (repr(method), method)
         while label in resolved:
             label += "'"
@@ -46,6 +53,12 @@ def portable(estimator: BaseEstimator | Exception) -> BaseEstimator | Exception:
     except Exception as error:
         name = type(estimator).__name__
         return TypeError(f"{name} cannot be sent to another process ({type(error).__name__}: {error}).")
+
+
+def _refuse_classes(methods: Iterable[Any]) -> None:
+    for method in methods:
+        if isinstance(method, type):
+            raise TypeError(f"methods holds the class {method.__name__}: pass {method.__name__}(), not the class.")
 
 
 def _make(name: str) -> BaseEstimator | Exception:

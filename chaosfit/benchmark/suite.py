@@ -50,6 +50,7 @@ from chaosfit.benchmark.methods import portable
 from chaosfit.benchmark.protocol import Protocol
 from chaosfit.benchmark.runner import Limits
 from chaosfit.benchmark.task import Task
+from chaosfit.systems.system import Map
 
 _KEYS = ("name", "description", "protocol", "limits", "systems")
 _PROTOCOL_KEYS = (
@@ -113,6 +114,11 @@ class Simulation:
         return self.system.dt
 
     @property
+    def discrete_time(self) -> bool:
+        """Whether the system is a map."""
+        return _is_map(self.system.name)
+
+    @property
     def lyapunov_exponent(self) -> float:
         """Largest exponent per unit of time."""
         return self.system.lyapunov_exponent
@@ -136,6 +142,12 @@ class Simulation:
     def fingerprint(self) -> str:
         """Hash of the recipe."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _is_map(name: str) -> bool:
+    # The flows of dysts are slow to make, and all are flows.
+    return name in registry.names("systems") and isinstance(find_system(name), Map)
 
 
 # Methods follow each other on the same rows, so a process needs few trajectories at a time.

@@ -54,7 +54,7 @@ class Task:
         """The estimator that is fitted: time step and seed filled in where it leaves them open."""
         if isinstance(self.estimator, Exception):
             raise self.estimator
-        return _prepare(self.estimator, self.data.dt, self.protocol.random_state)
+        return _prepare(self.estimator, self.data, self.protocol.random_state)
 
     @functools.cached_property
     def key(self) -> str:
@@ -214,16 +214,17 @@ def _versions() -> dict[str, str]:
     return {"chaosfit": __version__} | {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
-def _prepare(estimator: BaseEstimator, dt: float | None, random_state: int) -> BaseEstimator:
-    """Clone; fill in the time step and the seed wherever the user left the default."""
+def _prepare(estimator: BaseEstimator, data: Dataset, random_state: int) -> BaseEstimator:
+    """Clone; fill in the time step, its kind and the seed wherever the user left the default."""
     estimator = clone(estimator)
+    known = {"dt": data.dt, "discrete_time": data.discrete_time or None}
     for name, value in estimator.get_params(deep=True).items():
         owner_name, _, parameter = name.rpartition("__")
         owner = estimator.get_params(deep=True)[owner_name] if owner_name else estimator
         if parameter == "random_state" and value is None:
             estimator.set_params(**{name: random_state})
-        elif parameter == "dt" and dt is not None and value == _default(owner, "dt"):
-            estimator.set_params(**{name: dt})
+        elif known.get(parameter) is not None and value == _default(owner, parameter):
+            estimator.set_params(**{name: known[parameter]})
     return estimator
 
 

@@ -164,10 +164,36 @@ class TestSystems:
     def test_of_dysts(self):
         pytest.importorskip("dysts")
         assert find_system("Halvorsen").dim == 3
+        assert find_system("halvorsen") == find_system("Halvorsen")
+        with pytest.raises(LookupError, match=r"did you mean 'Halvorsen'\?$"):
+            find_system("Halvorsn")
+
+    def test_case_does_not_matter(self):
+        assert find_system("Lorenz63") == Lorenz63()
 
     def test_unknown_name(self):
-        with pytest.raises(LookupError, match="'lorenz36' is neither a file nor a system: .*'lorenz63'"):
+        with pytest.raises(LookupError, match="'lorenz36' is neither a file nor a system; did you mean .*'lorenz63'"):
             find_system("lorenz36")
+
+    def test_unknown_name_without_dysts(self, monkeypatch):
+        def missing():
+            raise ImportError("no dysts")
+
+        monkeypatch.setattr("chaosfit.bridges.dysts.dysts_names", missing)
+        with pytest.raises(LookupError, match=r'; flows of dysts need: pip install "chaosfit\[dysts\]"$'):
+            find_system("Halvorsen")
+
+    def test_a_problem_with_a_known_system_is_told(self, monkeypatch):
+        def wrong(*_, **__):
+            raise ValueError("wrong parameter")
+
+        monkeypatch.setattr("chaosfit.registry.make", wrong)
+        with pytest.raises(ValueError, match="wrong parameter"):
+            find_system("lorenz63")
+
+    def test_maps_are_known_as_such(self):
+        assert from_system(Henon(), 50, 0).discrete_time
+        assert not from_system(Lorenz63(), 50, 0).discrete_time
 
     @pytest.mark.parametrize("source", ["a.csv", "folder/series", "run.NPY"])
     def test_what_looks_like_a_file(self, source):

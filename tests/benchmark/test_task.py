@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor
 
-from chaosfit.benchmark.data import from_table
+from chaosfit.benchmark.data import from_system, from_table
 from chaosfit.benchmark.protocol import Protocol, split
 from chaosfit.benchmark.runner import run_tasks
 from chaosfit.benchmark.task import Task, climate_distance, run_task, score
@@ -16,6 +16,7 @@ from chaosfit.compose import NextStepRegressor, TransformedDynamics
 from chaosfit.methods.baselines.context_parroting import ContextParroting
 from chaosfit.methods.baselines.persistence import Persistence
 from chaosfit.methods.discovery.sindy import SINDy
+from chaosfit.systems.flows import Lorenz63
 from chaosfit.systems.maps import Henon
 
 PROTOCOL = Protocol(n_train=200, n_context=20, n_starts=5, horizon=12, score_steps=4)
@@ -127,6 +128,11 @@ class TestParameters:
         trees = NextStepRegressor(ExtraTreesRegressor(random_state=7))
         assert task(trees).prepared.regressor.random_state == 7
         assert task(SINDy(dt=0.125)).prepared.dt == 0.125
+
+    def test_methods_know_that_a_map_has_discrete_time(self):
+        assert task(SINDy(), data=from_system(Henon(), 400, 0)).prepared.discrete_time
+        assert not task(SINDy(), data=from_system(Lorenz63(), 400, 0)).prepared.discrete_time
+        assert not task(SINDy()).prepared.discrete_time
 
     def test_an_unknown_time_step_is_left_alone(self):
         unknown = from_table(DATA.X)

@@ -205,3 +205,16 @@ def test_a_long_simulation_is_announced(capsys):
 def test_describe_suggests_names_of_all_groups(capsys):
     assert cli.main(["describe", "lorenz"]) == 2
     assert "systems have no 'lorenz'; did you mean 'lorenz96' or 'lorenz63'?" in capsys.readouterr().err
+
+
+def test_a_map_is_no_flow():
+    result = chaosfit.compare("henon", ["sindy", "sindy"], **SMALL)
+    assert list(result.table.index) == ["sindy"]
+    assert result.record("sindy")["parameters"]["discrete_time"]
+    assert result.table.loc["sindy", "nrmse"] < 1e-3
+
+
+@pytest.mark.parametrize("methods", [[Persistence], {"last": Persistence}])
+def test_classes_are_refused_at_once(methods):
+    with pytest.raises(TypeError, match=r"pass Persistence\(\), not the class"):
+        chaosfit.compare("henon", methods, **SMALL)
