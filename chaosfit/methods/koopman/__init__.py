@@ -15,7 +15,8 @@ MeasurePreservingEDMD  a dictionary, often delays       the nearest unitary one
 KernelEDMD             a kernel                         ridge regression
 =====================  ===============================  =================================================
 
-Read first: `lifted`, the algebra that the dictionary methods share. A linear map cannot forecast chaos
+Read first: `lifted`, the algebra that the dictionary methods share; `exponentials` and `forced_linear` hold the
+mathematics of OptDMD and HAVOK. A linear map cannot forecast chaos
 for long: its eigenfunctions do not exist, and the residuals say so. `relift=True` evaluates the
 dictionary anew at every step, which is a nonlinear model and forecasts well.
 """

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chaosfit import HAVOK, Lorenz63
-from chaosfit.methods.koopman.havok import bursts, closing_rank, first_order_hold
+from chaosfit.methods.koopman.forced_linear import bursts, closing_rank, first_order_hold
 
 matplotlib.use("Agg")
 
