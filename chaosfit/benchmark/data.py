@@ -7,8 +7,10 @@ import difflib
 import functools
 import hashlib
 import os
+import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ _TIME_NAMES = ("time", "t")
 # Rows from which the Lyapunov exponent of unknown data is estimated: it sets the unit of time, no more.
 _ESTIMATION_ROWS = 5000
 _MIN_LYAPUNOV_TIMES = 5
+_NO_TEXT = "it is not a text file (UTF-8), whatever its name says."
 # Steps may differ by this share of their median: times are often written with few digits.
 _STEP_TOLERANCE = 0.05
 
@@ -225,10 +228,12 @@ def read_file(
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(f"cannot read {path}: there is no such file.")
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot read {path}: it is a directory; name a file in it.")
     if suffix not in _SUFFIXES:
         raise ValueError(f"cannot read {path}: expected a file that ends in {', '.join(_SUFFIXES)}.")
-    if not path.is_file():
-        raise FileNotFoundError(f"cannot read {path}: there is no such file.")
     try:
         if suffix == ".parquet":
             table = _read_parquet(path)
@@ -237,9 +242,9 @@ def read_file(
             dt = stored_dt if dt is None else dt
         else:
             table = _read_text(path)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        data = from_table(table, time_column=time_column, columns=columns, dt=dt, name=path.stem)
+    except (ValueError, OSError) as error:
         raise ValueError(f"cannot read {path}: {str(error).strip()}") from error
-    data = from_table(table, time_column=time_column, columns=columns, dt=dt, name=path.stem)
     return dataclasses.replace(data, source=str(path))
 
 
@@ -266,7 +271,7 @@ def from_table(
     if frame.shape[0] < frame.shape[1]:
         raise ValueError(
             f"the data have {frame.shape[0]} rows and {frame.shape[1]} columns, and rows must be consecutive "
-            f"times; did you mean the transpose?"
+            f"times; did you mean X.T, the transpose?"
         )
     return Dataset(name, frame.to_numpy(dtype=np.float64), tuple(frame.columns), dt=dt)
 
@@ -277,28 +282,54 @@ def _numbered(n_variables: int) -> list[str]:
 
 def _read_text(path: Path) -> pd.DataFrame:
     """Read a table whose first line may hold names, also behind a #; the separator is found there."""
-    with path.open(encoding="utf-8-sig") as file:
-        first = file.readline().strip()
+    first = _first_line(path)
     if not first:
         raise ValueError("the first line is empty; expected column names or numbers.")
     separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
     words = [word.strip().strip("\"'") for word in first.lstrip("# ").split(separator)]
     named = not _are_numbers(words)
-    frame = pd.read_csv(
-        path,
-        sep=separator or r"\s+",
-        header=None,
-        skiprows=1 if named and not first.startswith("#") else 0,
-        comment="#",
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-    )
+    try:
+        frame = pd.read_csv(
+            path,
+            sep=separator or r"\s+",
+            header=None,
+            skiprows=1 if named and not first.startswith("#") else 0,
+            comment="#",
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+        )
+    except pd.errors.EmptyDataError:
+        raise ValueError("it holds names but no rows.") from None
+    except pd.errors.ParserError as error:
+        raise ValueError(_ragged(str(error))) from None
+    except UnicodeDecodeError:
+        raise ValueError(_NO_TEXT) from None
     if not named:
         return frame
     if len(words) != frame.shape[1]:
         raise ValueError(f"the first line has {len(words)} names, but the rows have {frame.shape[1]} values.")
     frame.columns = words
     return _name_index(frame)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline().strip()
+    except UnicodeDecodeError:
+        raise ValueError(_NO_TEXT) from None
+    if "\0" in first:
+        raise ValueError(_NO_TEXT)
+    return first
+
+
+def _ragged(message: str) -> str:
+    """Say what pandas found in words that tell what to do."""
+    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    if found is None:
+        return message
+    expected, line, values = found.groups()
+    return f"line {line} has {values} values, expected {expected}; repair or remove the line."
 
 
 def _name_index(frame: pd.DataFrame) -> pd.DataFrame:
@@ -326,11 +357,21 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _read_numpy(path: Path) -> tuple[np.ndarray, float | None]:
-    content = np.load(path, allow_pickle=False)
-    if isinstance(content, np.ndarray):
-        return content, None
-    with content:
-        arrays = {key: content[key] for key in content.files}
+    with path.open("rb") as file:
+        start = file.read(6)
+    if not start.startswith((b"\x93NUMPY", b"PK")):
+        raise ValueError("it is not a NumPy file.")
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content, None
+        with content:
+            arrays = {key: content[key] for key in content.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        # NumPy would advise to unpickle, which runs whatever the file says.
+        if "Object arrays" in str(error):
+            raise ValueError("it holds objects, not numbers; save an array of numbers.") from None
+        raise ValueError("it is not a NumPy file, or a damaged one.") from None
     dt = float(arrays.pop("dt")) if np.ndim(arrays.get("dt", [])) == 0 else None
     if "X" in arrays:
         return arrays["X"], dt
@@ -421,6 +462,10 @@ def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
             raise ValueError(f"column {name!r} holds complex numbers; pass real and imaginary part as columns.")
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = np.flatnonzero(~np.isfinite(values))
+        if np.isnan(values).all() and not column.isna().all():
+            numeric = [each for each in frame.columns if pd.to_numeric(frame[each], errors="coerce").notna().any()]
+            others = f" with --columns {','.join(numeric[:5])}" if numeric else ""
+            raise ValueError(f"column {name!r} holds text; choose others{others}")
         if len(bad):
             row, entry = int(bad[0]), column.iloc[bad[0]]
             missing = entry is None or entry is pd.NA or entry != entry

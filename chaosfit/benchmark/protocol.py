@@ -109,12 +109,22 @@ def plan(
     if n_rows is not None and n_rows < n_train + n_context + horizon:
         raise ValueError(
             f"{n_rows} rows are too few for n_train={n_train} rows, then {n_context} rows of context and a "
-            f"forecast of horizon={horizon} steps. Train on fewer rows or forecast fewer steps."
+            f"forecast of horizon={horizon} steps. {_possible(n_rows, n_train, n_context, horizon)}"
         )
     # Two Lyapunov times: long enough to separate methods, too short for all to have lost the track.
     score_steps = horizon // 5 if lyapunov_steps is None else round(2 * lyapunov_steps)
     score_steps = min(max(score_steps, 1), horizon)
     return Protocol(n_train, n_context, n_starts, horizon, score_steps, noise, random_state=random_state)
+
+
+def _possible(n_rows: int, n_train: int, n_context: int, horizon: int) -> str:
+    """Say how far either number may go while the other stays."""
+    longest = n_rows - n_train - n_context
+    # The context takes a quarter of what is left, at most.
+    largest = n_rows - horizon - min(_N_CONTEXT, horizon // 3 + 1)
+    options = [f"horizon up to {longest} with this n_train"] if longest > 0 else []
+    options += [f"n_train up to {largest} with this horizon"] if largest > 0 else []
+    return f"Possible: {', or '.join(options)}." if options else "Train on fewer rows and forecast fewer steps."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,7 +203,10 @@ def prepare_data(
         read = read_file if is_path(source) else from_table
         data = read(source, dt=dt, columns=columns, time_column=time_column)
         data = with_exponent(data, lyapunov_exponent, choices.get("n_train"))
-        return data, plan(len(data.X), data.lyapunov_steps, **options)
+        try:
+            return data, plan(len(data.X), data.lyapunov_steps, **options)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}" if is_path(source) else str(error)) from None
     if time_column is not None:
         raise ValueError(f"time_column is for files and tables, but {source!r} is a system; leave it out.")
     dt = system.dt if dt is None else dt

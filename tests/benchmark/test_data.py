@@ -82,7 +82,7 @@ class TestFiles:
         ("name", "text", "message"),
         [
             ("a.csv", "", "the first line is empty"),
-            ("a.csv", "x,y\n1,2\n3,4,5\n6,7\n", "Expected 2 fields in line 3, saw 3"),
+            ("a.csv", "x,y\n1,2\n3,4,5\n6,7\n", "a.csv: line 3 has 3 values, expected 2; repair or remove"),
             ("a.csv", "x,y\n1,2\n3\n6,7\n", "column 'y': the value in row 1 .* is missing"),
             ("a.csv", "x,y,z\n1,2\n3,4\n", "the first line has 3 names, but the rows have 2 values"),
             ("a.csv", "x,y\n1,2\n3,oops\n6,7\n", "column 'y': the value in row 1 .* is 'oops'"),
@@ -93,9 +93,13 @@ class TestFiles:
             ("a.csv", "t,x\n0,1\nsoon,2\n", "time column 't' holds neither numbers nor dates"),
             ("a.csv", "t\n0\n1\n", "nothing but the time"),
             ("a.csv", "x,x\n0,1\n1,2\n", "'x' occurs more than once"),
-            ("a.csv", "x,y\n", "No columns to parse"),
-            ("a.npy", "junk", "cannot read .*a.npy"),
-            ("a.npz", "junk", "cannot read .*a.npz"),
+            ("a.csv", "x,y\n", "a.csv: it holds names but no rows"),
+            ("a.csv", "x,op\n1,up\n2,down\n3,up\n", "a.csv: column 'op' holds text; choose others with --columns x$"),
+            ("a.csv", "\0\1\2,\0\n1,2\n", "a.csv: it is not a text file"),
+            ("a.npy", "junk", "cannot read .*a.npy: it is not a NumPy file"),
+            ("a.npz", "junk", "cannot read .*a.npz: it is not a NumPy file"),
+            ("a.npz", "PK junk", "it is not a NumPy file, or a damaged one"),
+            ("a.npy", "", "it is not a NumPy file"),
             ("a.xlsx", "junk", "expected a file that ends in .csv"),
         ],
     )
@@ -103,9 +107,41 @@ class TestFiles:
         with pytest.raises(ValueError, match=message):
             read_file(write(tmp_path / name, text))
 
-    def test_a_missing_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="there is no such file"):
-            read_file(tmp_path / "nothing.csv")
+    @pytest.mark.parametrize("content", [b"\xff\xfe1\x00,\x002\x00", b"1,2\n3,4\n5,\xff\n"])
+    def test_a_file_that_is_no_text(self, tmp_path, content):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.csv: it is not a text file"):
+            read_file(tmp_path / "a.csv")
+
+    @pytest.mark.parametrize("ending", ["npy", "npz"])
+    def test_nobody_is_told_to_unpickle(self, tmp_path, ending):
+        path = tmp_path / f"a.{ending}"
+        (np.save if ending == "npy" else np.savez)(path, np.array([{}, None], dtype=object), allow_pickle=True)
+        with pytest.raises(ValueError, match=rf"a\.{ending}: it holds objects, not numbers"):
+            read_file(path)
+
+    def test_a_damaged_file(self, tmp_path, rows):
+        np.save(tmp_path / "whole.npy", rows)
+        (tmp_path / "part.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:300])
+        with pytest.raises(ValueError, match=r"part\.npy: it is not a NumPy file, or a damaged one"):
+            read_file(tmp_path / "part.npy")
+
+    @pytest.mark.parametrize("name", ["nothing.csv", "nothing.xlsx"])
+    def test_a_missing_file(self, tmp_path, name):
+        with pytest.raises(FileNotFoundError, match=f"{name}: there is no such file"):
+            read_file(tmp_path / name)
+
+    def test_a_directory(self, tmp_path, monkeypatch):
+        with pytest.raises(IsADirectoryError, match="it is a directory"):
+            read_file(tmp_path)
+        monkeypatch.chdir(tmp_path.parent)
+        with pytest.raises(LookupError, match="is a directory"):
+            find_system(tmp_path.name)
+
+    def test_a_transposed_file(self, tmp_path, rows):
+        np.save(tmp_path / "a.npy", rows.T)
+        with pytest.raises(ValueError, match=r"a\.npy: .* did you mean X\.T"):
+            read_file(tmp_path / "a.npy")
 
     def test_several_arrays_without_an_x(self, tmp_path, rows):
         np.savez(tmp_path / "run.npz", a=rows, b=rows)
@@ -120,7 +156,7 @@ class TestFiles:
 
 class TestTables:
     def test_wrong_orientation(self, rows):
-        with pytest.raises(ValueError, match="did you mean the transpose"):
+        with pytest.raises(ValueError, match=r"did you mean X\.T, the transpose"):
             from_table(rows.T)
 
     def test_constant_columns_are_left_out(self, rows):

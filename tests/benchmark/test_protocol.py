@@ -1,5 +1,7 @@
 """The protocol: nobody sees the future, choices suit the data."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,3 +80,23 @@ def test_a_system_has_no_time_column():
 def test_split_refuses_other_data():
     with pytest.raises(ValueError, match="the protocol needs 130 rows, the data have 120"):
         split(from_table(np.arange(120.0)), Protocol(100, 10, 3, 20, 5))
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_train": 480}, {"horizon": 300}, {"horizon": 450}, {"n_train": 400, "horizon": 90}]
+)
+def test_what_the_message_says_is_possible_is(options):
+    with pytest.raises(ValueError, match="500 rows are too few") as caught:
+        plan(500, None, **({"horizon": 50} | options))
+    message = str(caught.value)
+    asked = {name: int(re.search(f"{name}=(\\d+)", message)[1]) for name in ("n_train", "horizon")}
+    offers = re.findall(r"(n_train|horizon) up to (\d+)", message)
+    assert offers
+    for name, most in offers:
+        assert plan(500, None, **(asked | {name: int(most)}))
+
+
+def test_too_few_rows_of_a_file_name_it(tmp_path):
+    np.save(tmp_path / "short.npy", np.arange(50.0))
+    with pytest.raises(ValueError, match=r"short\.npy: the data have 50 rows"):
+        prepare_data(tmp_path / "short.npy")
