@@ -176,6 +176,8 @@ def _unknown_system(name: str, own: list[str], flows: list[str]) -> str:
         return f"{name!r} is a directory: name a file in it, or a system."
     spelled = {each.lower(): each for each in [*flows, *own]}
     similar = [spelled[each] for each in difflib.get_close_matches(name.lower(), spelled, n=3)]
+    if name in registry.names():
+        return f"{name!r} is a method, but a file or a system is expected: chaosfit compare DATA --methods {name}"
     text = f"{name!r} is neither a file nor a system; "
     text += f"did you mean {' or '.join(map(repr, similar))}?" if similar else f"there are {', '.join(own)}"
     return text if flows else text + '; flows of dysts need: pip install "chaosfit[dysts]"'

@@ -111,6 +111,8 @@ def plan(
             f"{n_rows} rows are too few for n_train={n_train} rows, then {n_context} rows of context and a "
             f"forecast of horizon={horizon} steps. {_possible(n_rows, n_train, n_context, horizon)}"
         )
+    if n_rows is not None:
+        n_starts = min(n_starts, n_rows - n_train - n_context - horizon + 1)  # there are no more different ones
     # Two Lyapunov times: long enough to separate methods, too short for all to have lost the track.
     score_steps = horizon // 5 if lyapunov_steps is None else round(2 * lyapunov_steps)
     score_steps = min(max(score_steps, 1), horizon)

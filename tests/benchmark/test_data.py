@@ -211,6 +211,10 @@ class TestSystems:
         with pytest.raises(LookupError, match="'lorenz36' is neither a file nor a system; did you mean .*'lorenz63'"):
             find_system("lorenz36")
 
+    def test_the_name_of_a_method(self):
+        with pytest.raises(LookupError, match="'ngrc' is a method, but a file or a system is expected"):
+            find_system("ngrc")
+
     def test_unknown_name_without_dysts(self, monkeypatch):
         def missing():
             raise ImportError("no dysts")

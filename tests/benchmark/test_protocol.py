@@ -100,3 +100,8 @@ def test_too_few_rows_of_a_file_name_it(tmp_path):
     np.save(tmp_path / "short.npy", np.arange(50.0))
     with pytest.raises(ValueError, match=r"short\.npy: the data have 50 rows"):
         prepare_data(tmp_path / "short.npy")
+
+
+def test_there_are_no_more_starts_than_rows_for_them():
+    protocol = plan(1000, None, n_train=990)
+    assert protocol.n_starts == len(split(from_table(np.arange(1000.0)), protocol).starts) == 7
