@@ -236,7 +236,7 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     protocol.add_argument("--horizon", type=_positive_int, metavar="STEPS", help=steps)
     protocol.add_argument("--seed", type=_non_negative_int, default=0, metavar="N", help="default: 0")
     running = parser.add_argument_group("running")
-    running.add_argument("--out", metavar="DIR", help="folder for page and records (default: a new one)")
+    running.add_argument("--out", metavar="DIR", help="folder for page and records; replaces old ones (default: new)")
     running.add_argument("--jobs", **count, default=1, help="processes (default: 1)")
 
 
