@@ -74,9 +74,7 @@ class DelayEmbedding(TransformerMixin, BaseEstimator):
         "threshold": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(
-        self, n_delays="auto", lag="auto", lag_method="autocorrelation", max_delays=10, threshold=0.9
-    ):
+    def __init__(self, n_delays="auto", lag="auto", lag_method="autocorrelation", max_delays=10, threshold=0.9):
         self.n_delays = n_delays
         self.lag = lag
         self.lag_method = lag_method

@@ -101,9 +101,7 @@ def _default_max_lag(n: int) -> int:
     return min(n - 2, max(n // 10, 5))
 
 
-def lag_by_autocorrelation(
-    x: np.ndarray, max_lag: int | None = None, threshold: float = 1 / np.e
-) -> int | None:
+def lag_by_autocorrelation(x: np.ndarray, max_lag: int | None = None, threshold: float = 1 / np.e) -> int | None:
     """Return the first lag >= 1 with an autocorrelation below `threshold`, None if there is none.
 
     None is the answer for series with a trend: detrend or difference them.
@@ -120,9 +118,7 @@ def lag_by_autocorrelation(
     return int(below[0]) + 1 if len(below) else None
 
 
-def lag_by_mutual_information(
-    x: np.ndarray, max_lag: int | None = None, n_bins: int | None = None
-) -> int | None:
+def lag_by_mutual_information(x: np.ndarray, max_lag: int | None = None, n_bins: int | None = None) -> int | None:
     """Return the lag of the first minimum of the mutual information, None if there is none.
 
     Parameters

@@ -53,14 +53,11 @@ def windows(X: np.ndarray, n_delays: int, lag: int = 1) -> np.ndarray:
     X = np.asarray(X)
     span = window_span(n_delays, lag)
     if X.ndim < 2:
-        raise ValueError(
-            f"expected an array (..., n_samples, n_variables), got shape {X.shape}; pass X[:, None]"
-        )
+        raise ValueError(f"expected an array (..., n_samples, n_variables), got shape {X.shape}; pass X[:, None]")
     *batch, n_samples, n_variables = X.shape
     if n_samples < span:
         raise ValueError(
-            f"{n_delays} delays with lag {lag} need at least {span} samples, got {n_samples}; "
-            "reduce n_delays or lag"
+            f"{n_delays} delays with lag {lag} need at least {span} samples, got {n_samples}; reduce n_delays or lag"
         )
     *batch_strides, time_stride, variable_stride = X.strides
     return as_strided(

@@ -99,9 +99,7 @@ def integrate_batch(
     with np.errstate(all="ignore"):
         alive = _within(x, bound)
         # Ended rows stay in the batch at a harmless state: right-hand sides may refuse NaN.
-        _fill(
-            field, np.where(alive[:, None], x, 0.0), t, alive, out, _Tolerance(rtol, atol), bound, max_steps
-        )
+        _fill(field, np.where(alive[:, None], x, 0.0), t, alive, out, _Tolerance(rtol, atol), bound, max_steps)
         escaped = np.logical_or.accumulate(~_within(out, bound), axis=1)
     out[escaped] = np.nan
     return out

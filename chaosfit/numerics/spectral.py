@@ -74,9 +74,7 @@ def etdrk4(linear: ArrayLike, step: float, n_contour: int = 32) -> Etdrk4:
     )
 
 
-def etdrk4_step(
-    v: ArrayLike, nonlinear: Callable[[np.ndarray], np.ndarray], coefficients: Etdrk4
-) -> np.ndarray:
+def etdrk4_step(v: ArrayLike, nonlinear: Callable[[np.ndarray], np.ndarray], coefficients: Etdrk4) -> np.ndarray:
     """Advance dv/dt = L v + N(v) by one step of the coefficients from :func:`etdrk4`; v (..., m)."""
     v, c = np.asarray(v), coefficients
     n_v = nonlinear(v)
@@ -121,8 +119,6 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> float:
     sums = np.cumsum(ordered)
     j = int((sums >= 0.0).sum()) if ordered[0] >= 0.0 else 0
     if j == len(ordered):
-        warnings.warn(
-            "no sum of exponents is negative: the spectrum is too short or volume is kept", stacklevel=2
-        )
+        warnings.warn("no sum of exponents is negative: the spectrum is too short or volume is kept", stacklevel=2)
         return float(j)
     return float(j + (sums[j - 1] / -ordered[j] if j else 0.0))

@@ -48,9 +48,7 @@ class DelayFlow(System):
         left, right = states[index], states[index + 1]
         with np.errstate(all="ignore"):
             rise = right - left
-            bend = (1.0 - fraction) * (step * slopes[index] - rise) - fraction * (
-                step * slopes[index + 1] - rise
-            )
+            bend = (1.0 - fraction) * (step * slopes[index] - rise) - fraction * (step * slopes[index + 1] - rise)
             return np.swapaxes(left + fraction * (rise + (1.0 - fraction) * bend), 0, 1)
 
     def _history(self, starts, n_delay, step, n_steps) -> tuple[np.ndarray, np.ndarray]:

@@ -65,9 +65,7 @@ class KuramotoSivashinsky(System):
         """Refuse grids without a real Fourier transform of even length."""
         super().__post_init__()
         if not isinstance(self.n_points, int | np.integer) or self.n_points < 8 or self.n_points % 2:
-            raise ValueError(
-                f"KuramotoSivashinsky: n_points must be an even integer >= 8, got {self.n_points!r}"
-            )
+            raise ValueError(f"KuramotoSivashinsky: n_points must be an even integer >= 8, got {self.n_points!r}")
         if self.length <= 0.0 or self.max_step <= 0.0:
             raise ValueError(f"{self!r}: length and max_step must be > 0")
 

@@ -111,21 +111,15 @@ def _carry(system, x, frame, interval, time) -> tuple[np.ndarray, np.ndarray]:
 
     def field(z: np.ndarray, *t: np.ndarray) -> np.ndarray:
         states, vectors = z[:, :d], z[:, d:].reshape(n, d, k)
-        return np.concatenate(
-            [system.rhs(states, *t), (system.jacobian(states, *t) @ vectors).reshape(n, -1)], axis=1
-        )
+        return np.concatenate([system.rhs(states, *t), (system.jacobian(states, *t) @ vectors).reshape(n, -1)], axis=1)
 
     z = np.concatenate([x, frame.reshape(n, -1)], axis=1)
     # Averages over a chaotic orbit gain nothing from the accuracy of a single trajectory.
     tolerance = max(system.tolerance, 1e-8)
     t = [time, time + interval]
-    z = integrate_batch(field, z, t, rtol=tolerance, atol=tolerance, time_dependent=system.time_dependent)[
-        :, 1
-    ]
+    z = integrate_batch(field, z, t, rtol=tolerance, atol=tolerance, time_dependent=system.time_dependent)[:, 1]
     if not np.isfinite(z).all():
-        raise ValueError(
-            f"{system!r}: the tangent flow diverged within {interval} time units; choose a smaller dt"
-        )
+        raise ValueError(f"{system!r}: the tangent flow diverged within {interval} time units; choose a smaller dt")
     return z[:, :d], z[:, d:].reshape(n, d, k)
 
 

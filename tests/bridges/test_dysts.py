@@ -25,15 +25,11 @@ def test_names_are_the_flows_and_come_without_importing_dysts():
 
 def test_lorenz_is_lorenz63():
     ours = Lorenz63(beta=2.667).simulate(201, x0=[1.0, 2.0, 20.0], dt=0.01)
-    np.testing.assert_allclose(
-        DystsSystem("Lorenz").simulate(201, x0=[1.0, 2.0, 20.0], dt=0.01), ours, atol=1e-7
-    )
+    np.testing.assert_allclose(DystsSystem("Lorenz").simulate(201, x0=[1.0, 2.0, 20.0], dt=0.01), ours, atol=1e-7)
 
 
 # Columns unpacked, variables indexed first, matrix products that no batch passes, branches, explicit time.
-@pytest.mark.parametrize(
-    "name", ["Halvorsen", "Lorenz96", "Hopfield", "MacArthur", "Chua", "DoublePendulum", "Torus"]
-)
+@pytest.mark.parametrize("name", ["Halvorsen", "Lorenz96", "Hopfield", "MacArthur", "Chua", "DoublePendulum", "Torus"])
 def test_batched_right_hand_side_equals_rows(name):
     system = DystsSystem(name)
     rng = np.random.default_rng(1)

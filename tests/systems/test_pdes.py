@@ -11,9 +11,7 @@ def start():
 
 def test_fourth_order_in_the_step(start):
     exact = KuramotoSivashinsky(max_step=0.01).simulate(5, x0=start)[-1]
-    errors = [
-        np.abs(KuramotoSivashinsky(max_step=h).simulate(5, x0=start)[-1] - exact).max() for h in (0.04, 0.02)
-    ]
+    errors = [np.abs(KuramotoSivashinsky(max_step=h).simulate(5, x0=start)[-1] - exact).max() for h in (0.04, 0.02)]
     assert np.log2(errors[0] / errors[1]) > 3.0
     assert np.abs(KuramotoSivashinsky().simulate(5, x0=start)[-1] - exact).max() < 1e-4
 

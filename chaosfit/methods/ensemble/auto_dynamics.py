@@ -137,7 +137,7 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         start = time.process_time()
         pieces = [(t.states, None if self._self_supervised else t.Y) for t in trajectories]
         folds = [_fold(pieces, block) for block in reversed(range(1, _N_BLOCKS))]
-        self.validation_table_ = []
+        self.validation_table_: list[dict] = []
         for candidate in self._seeded_candidates(pieces):
             # The members are fitted once more at the end: that time is set aside.
             spent = time.process_time() - start + sum(row["seconds"] for row in self._best_rows()) / len(folds)
