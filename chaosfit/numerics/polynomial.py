@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-__all__ = ["format_sum", "monomial_names", "monomial_powers", "monomials"]
+__all__ = ["format_sum", "monomial_derivatives", "monomial_names", "monomial_powers", "monomials"]
 
 
 def monomial_powers(n_variables: int, degrees: Iterable[int]) -> np.ndarray:
@@ -84,6 +84,28 @@ def _products(powers: bytes, n_variables: int) -> tuple[list[tuple[int, int]], l
 
     rows = np.frombuffer(powers, dtype=np.intp).reshape(-1, n_variables).tolist()
     return steps, [index(tuple(row)) for row in rows]
+
+
+def monomial_derivatives(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Differentiate monomials by every variable.
+
+    Returns
+    -------
+    array of shape (n, p, d)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> monomial_derivatives(np.array([[2.0, 3.0]]), np.array([[0, 0], [2, 1]])).tolist()
+    [[[0.0, 0.0], [12.0, 4.0]]]
+    """
+    derivatives = np.zeros((len(X), *powers.shape))
+    for variable, exponents in enumerate(powers.T):
+        index = np.flatnonzero(exponents)
+        lower = powers[index].copy()
+        lower[:, variable] -= 1
+        derivatives[:, index, variable] = exponents[index] * monomials(X, lower)
+    return derivatives
 
 
 def monomial_names(powers: np.ndarray, variables: Sequence[str]) -> list[str]:

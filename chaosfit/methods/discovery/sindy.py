@@ -17,13 +17,12 @@ from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.signal import savgol_filter
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from chaosfit.analysis.embedding import lag_by_autocorrelation
 from chaosfit.base import DIVERGENCE_FACTOR, FlowDynamics, SamplesMixin
+from chaosfit.methods.discovery.free_runs import is_noisy, shortest_memory, valid_steps
 from chaosfit.methods.discovery.support import (
     BlockSums,
     block_sums,
@@ -40,7 +39,13 @@ from chaosfit.numerics.differentiate import (
     weak_form,
 )
 from chaosfit.numerics.integrate import integrate_batch, integrate_driven
-from chaosfit.numerics.polynomial import format_sum, monomial_names, monomial_powers, monomials
+from chaosfit.numerics.polynomial import (
+    format_sum,
+    monomial_derivatives,
+    monomial_names,
+    monomial_powers,
+    monomials,
+)
 from chaosfit.numerics.regress import stlsq
 from chaosfit.validation import HasMethods, Interval, StrOptions, Trajectory, check_inputs, check_states
 
@@ -49,9 +54,6 @@ _HALF_WIDTHS = (1.5, 0.75, 3.0)
 _POWER = 7  # of the test function; odd powers have the smaller quadrature error
 #: Noisy copies, in pairs of opposite noise; their seed is fixed, because they serve a quadrature.
 _N_NOISY_PAIRS = 2
-#: Free runs that choose between discretisations: their number, their length in autocorrelation times and in rows,
-#: and the normalised error that ends them.
-_N_STARTS, _RUN_LENGTH, _RUN_ROWS, _VALID_ERROR = 20, 40, 1000, 0.4
 _MAX_TERMS, _MAX_BYTES = 1000, 4e9
 _POOR_FIT = 0.1  # unexplained share of the derivative's variance that is worth a warning
 
@@ -186,7 +188,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         self._check_finite(systems[0])
         solvers = [self._solver(system, trajectories) for system in systems]
         models = np.stack([solve(None) for solve in solvers])
-        best = 0 if len(models) == 1 else int(self._validate(models, trajectories).argmax())
+        best = 0 if len(models) == 1 else int(self._valid_steps(models, trajectories).argmax())
         self.coef_ = models[best].T.copy()
         self.derivative_, self.window_ = systems[best].name, systems[best].window
         self._fit_ensemble(solvers[best], len(systems[best].A))
@@ -259,7 +261,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         """Name and window of every way to turn the trajectories into linear equations that is worth trying."""
         if self._is_map():
             return [("map", 0)]
-        memory = min(_shortest_memory(t.states) for t in trajectories)
+        memory = min(shortest_memory(t.states) for t in trajectories)
         if self.derivative == "savitzky_golay":
             return [("savitzky_golay", max(5, 2 * round(0.3 * memory) + 1))]
         if self.derivative == "finite_difference":
@@ -272,7 +274,7 @@ class SINDy(SamplesMixin, FlowDynamics):
                 f"The weak form needs a trajectory of more than {4 * min(windows)} rows (two windows), "
                 f"the longest has {longest}; use derivative='finite_difference'."
             )
-        noisy = any((estimate_noise(t.states) > 1e-3 * t.states.std(axis=0)).any() for t in trajectories)
+        noisy = any(is_noisy(t.states) for t in trajectories)
         return weak if self.derivative == "weak" or (noisy and weak) else [*weak, ("finite_difference", 0)]
 
     def _discretise(self, trajectories, name, window) -> _System:
@@ -293,8 +295,8 @@ class SINDy(SamplesMixin, FlowDynamics):
         X, u, dt = trajectory.states, trajectory.u, self.dt
         if name == "map":
             return self._columns(trajectory.X, u), trajectory.Y
-        if u is not None:  # the last state has no input of its own that matters
-            X = X[: len(u)]
+        if u is not None:  # around a row, the input is the one before for one half and the one after for the other
+            X, u = X[: len(u)], 0.5 * (u + np.concatenate([u[:1], u[:-1]]))
         theta = self._columns(X, u)
         if name == "finite_difference":
             return theta, finite_difference(X, dt)
@@ -391,23 +393,17 @@ class SINDy(SamplesMixin, FlowDynamics):
             )
 
     # ------------------------------------------------------------------ free runs
-    def _validate(self, models: np.ndarray, trajectories: list[Trajectory]) -> np.ndarray:
+    def _valid_steps(self, models: np.ndarray, trajectories) -> np.ndarray:
         """Mean number of steps (k,) that the free runs of each model (k, p, d) stay close to the data."""
-        memory = min(_shortest_memory(t.states) for t in trajectories)
-        longest = max(len(t.X) for t in trajectories)
-        n_steps = max(1, min(longest // 2, round(_RUN_LENGTH * memory), _RUN_ROWS))
-        truth, x0, u = _runs(trajectories, n_steps, -(-_N_STARTS // len(trajectories)))
-        inputs = None if u is None else np.tile(u, (len(models), 1, 1))
-        starts = np.tile(x0, (len(models), 1))
         bound = 10.0 * self.bound_ / DIVERGENCE_FACTOR
-        path = self._roll(np.repeat(models, len(x0), axis=0), starts, n_steps, inputs, tolerance=1e-10, bound=bound)
-        path = path.reshape(len(models), len(x0), n_steps, -1)
-        spread = np.concatenate([t.states for t in trajectories]).std(axis=0)
-        error = np.sqrt(np.mean(((path - truth) / np.where(spread > 0, spread, 1.0)) ** 2, axis=-1))
-        invalid = ~(error <= _VALID_ERROR)
-        steps = np.where(invalid.any(axis=-1), invalid.argmax(axis=-1), n_steps)
-        # Models that are valid to the end are told apart by the error that is left.
-        return (steps - np.where(invalid, 1.0, error).mean(axis=-1)).mean(axis=-1)
+
+        def roll(x0, n_steps, u):
+            starts, inputs = (None if rows is None else np.concatenate([rows] * len(models)) for rows in (x0, u))
+            each = np.repeat(models, len(x0), axis=0)
+            path = self._roll(each, starts, n_steps, inputs, tolerance=1e-10, bound=bound)
+            return path.reshape(len(models), len(x0), n_steps, -1)
+
+        return valid_steps(roll, trajectories)
 
     def _roll(self, models, x0, n_steps, u, *, tolerance, bound):
         """Run row i under its own coefficients models[i] (p, d)."""
@@ -418,9 +414,9 @@ class SINDy(SamplesMixin, FlowDynamics):
             return np.einsum("np,npd->nd", self._columns(X, inputs, active), models)
 
         if not self._is_map():
-            # A model worth running needs no more steps than the data has rows.
+            # Few explicit steps pass a row of well-sampled data; a model that needs more is not worth waiting for.
             options = {"rtol": tolerance, "atol": tolerance * self.bound_ / DIVERGENCE_FACTOR}
-            options |= {"bound": bound, "max_steps": 200 + n_steps // 2}
+            options |= {"bound": bound, "max_steps": 12}
             if u is not None:
                 return integrate_driven(rhs, x0, u, self.dt, **options)
             return integrate_batch(rhs, x0, self.dt * np.arange(n_steps + 1), **options)[:, 1:]
@@ -474,13 +470,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         X, _ = check_states(self, X, reset=False)
         u = check_inputs(self, u, len(X), n_inputs=self.n_inputs_)
         Z = X if u is None else np.hstack([X, u])
-        derivatives = []
-        for variable in range(X.shape[1]):
-            index = np.flatnonzero(self._powers[:, variable])
-            lower = self._powers[index].copy()
-            lower[:, variable] -= 1
-            derivatives.append(monomials(Z, lower) @ (self._powers[index, variable] * self.coef_[:, index]).T)
-        return np.stack(derivatives, axis=2)
+        return np.einsum("mp,npd->nmd", self.coef_, monomial_derivatives(Z, self._powers)[..., : X.shape[1]])
 
     def _need_polynomials(self, name: str):
         if self.library is not None:
@@ -499,33 +489,3 @@ class SINDy(SamplesMixin, FlowDynamics):
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
         return [{"random_state": 0}, {"discrete_time": True, "threshold": 0.001, "degree": 1, "random_state": 0}]
-
-
-# ---------------------------------------------------------------------- pure functions
-def _shortest_memory(X: np.ndarray) -> float:
-    """Shortest autocorrelation time over the variables, in rows; the scale on which the dynamics turns."""
-    lags = [lag_by_autocorrelation(column) for column in X.T if np.ptp(column) > 0]
-    return float(min((lag for lag in lags if lag is not None), default=max(1, len(X) // 10)))
-
-
-def _runs(trajectories: list[Trajectory], n_steps: int, n_starts: int):
-    """Truth (B, h, d), starts (B, d) and inputs (B, h, p) or None, spread over all trajectories."""
-    truth, x0, u = [], [], []
-    for t in trajectories:
-        if len(t.X) < n_steps:
-            continue
-        smooth = _smoothed(t.states)
-        for start in np.unique(np.linspace(0, len(t.X) - n_steps, n_starts).astype(int)):
-            truth.append(t.states[start + 1 : start + 1 + n_steps])
-            x0.append(smooth[start])
-            if t.u is not None:
-                u.append(t.u[start : start + n_steps])
-    return np.stack(truth), np.stack(x0), np.stack(u) if u else None
-
-
-def _smoothed(X: np.ndarray) -> np.ndarray:
-    """States to start free runs from: noisy ones would hide how good a model is."""
-    window = 2 * round(0.3 * _shortest_memory(X)) + 1
-    if window < 7 or window > len(X) or (estimate_noise(X) < 1e-3 * X.std(axis=0)).all():
-        return X
-    return savgol_filter(X, window, 3, axis=0)

@@ -45,7 +45,7 @@ _OVERWHELMING = 0.5
 #: ... and lower the residual by this share, and by this share of the target: less is bias of the discretisation.
 _RELEVANT, _RELEVANT_SIZE = 0.05, 1e-12
 #: The search for better supports: rounds, and terms that may be added in each.
-_MAX_SEARCHES, _N_NEIGHBOURS = 20, 20
+_MAX_SEARCHES, _N_NEIGHBOURS = 10, 10
 
 
 class BlockSums(NamedTuple):
