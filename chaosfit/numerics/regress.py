@@ -76,7 +76,8 @@ def ridge_solve(G: ArrayLike, C: ArrayLike, ridge: float = 0.0) -> Array:
     if not ridge >= 0:
         raise ValueError(f"ridge must be non-negative, got {ridge!r}.")
     G.flat[:: len(G) + 1] += ridge
-    scale = np.sqrt(np.diag(G))
+    # Sums from which the share of noise was subtracted may have lost their definiteness, even on the diagonal.
+    scale = np.sqrt(np.maximum(np.diag(G), 0.0))
     scale[scale == 0] = 1.0
     G /= scale
     G /= scale[:, None]

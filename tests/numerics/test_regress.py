@@ -186,3 +186,9 @@ class TestStepwise:
         sums = gram(np.column_stack([theta, theta]), Y)
         three = ssr(sums.G, sums.R)[2, :, 0]
         np.testing.assert_allclose(three[:4] + three[4:], Xi[:, 0], atol=0.01)
+
+
+def test_ridge_solve_takes_sums_that_lost_their_definiteness():
+    G = np.array([[2.0, 0.5, 0.0], [0.5, -1e-3, 0.0], [0.0, 0.0, 0.0]])
+    solution = ridge_solve(G, np.array([[2.0], [0.5], [0.0]]))
+    assert np.isfinite(solution).all()
