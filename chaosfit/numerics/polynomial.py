@@ -54,9 +54,9 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
     >>> monomials(np.array([[2.0, 3.0]]), monomial_powers(2, (1, 2))).tolist()
     [[2.0, 3.0, 4.0, 6.0, 9.0]]
     """
-    steps, wanted = _products(np.ascontiguousarray(powers, dtype=np.intp).tobytes(), powers.shape[1])
+    steps, wanted = _products(powers.tobytes(), powers.dtype.str, powers.shape[1])
     variables = np.ascontiguousarray(X.T)
-    known = [np.ones(len(X))]
+    known: list = [1.0]
     for lower, variable in steps:
         known.append(known[lower] * variables[variable] if lower else variables[variable])
     columns = np.empty((len(wanted), len(X)))
@@ -66,7 +66,7 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def _products(powers: bytes, n_variables: int) -> tuple[list[tuple[int, int]], list[int]]:
+def _products(powers: bytes, dtype: str, n_variables: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Plan of the products: step k multiplies an earlier monomial by a variable; which steps are wanted.
 
     Right-hand sides are evaluated thousands of times, mostly on few rows: the plan would cost more than the products.
@@ -82,7 +82,7 @@ def _products(powers: bytes, n_variables: int) -> tuple[list[tuple[int, int]], l
             known[power] = len(steps)
         return known[power]
 
-    rows = np.frombuffer(powers, dtype=np.intp).reshape(-1, n_variables).tolist()
+    rows = np.frombuffer(powers, dtype=dtype).reshape(-1, n_variables).tolist()
     return steps, [index(tuple(row)) for row in rows]
 
 

@@ -194,10 +194,11 @@ class SINDy(SamplesMixin, FlowDynamics):
         self._fit_ensemble(solvers[best], len(systems[best].A))
         self._check_fit(systems[best])
         # Only terms that are used are evaluated in a roll-out.
-        self._active = np.flatnonzero(self.coef_.any(axis=0))
+        used = np.flatnonzero(self.coef_.any(axis=0))
+        self._used_terms, self._used_coef = self._terms(used), self.coef_[:, used].T.copy()
 
     def _rhs(self, X, u):
-        return self._columns(X, u, self._active) @ self.coef_[:, self._active].T
+        return self._columns(X, u, self._used_terms) @ self._used_coef
 
     def _sample_run(self, context, n_steps, n_samples, rng, u):
         member = rng.randint(len(self._members), size=n_samples)
@@ -239,13 +240,17 @@ class SINDy(SamplesMixin, FlowDynamics):
                 stacklevel=5,
             )
 
-    def _columns(self, X, u, active=None):
-        """Evaluate the library: (n, p), or only the columns in `active`."""
+    def _terms(self, index: np.ndarray) -> np.ndarray:
+        """Say which terms `_columns` shall evaluate: their exponents, or their place in a library of the user's."""
+        return self._powers[index] if self.library is None else index
+
+    def _columns(self, X, u, terms=None):
+        """Evaluate the library: (n, p), or only some `_terms` of it."""
         X = X if u is None else np.hstack([X, u])
         if self.library is None:
-            return monomials(X, self._powers if active is None else self._powers[active])
+            return monomials(X, self._powers if terms is None else terms)
         columns = np.asarray(self.library_.transform(X), dtype=float)
-        return columns if active is None else columns[:, active]
+        return columns if terms is None else columns[:, terms]
 
     def _scales(self, trajectories) -> list[np.ndarray]:
         """Scales of the columns on which coefficients are compared: as they are, and for variables of unit variance."""
@@ -261,11 +266,11 @@ class SINDy(SamplesMixin, FlowDynamics):
         """Name and window of every way to turn the trajectories into linear equations that is worth trying."""
         if self._is_map():
             return [("map", 0)]
+        if self.derivative == "finite_difference":
+            return [("finite_difference", 0)]
         memory = min(shortest_memory(t.states) for t in trajectories)
         if self.derivative == "savitzky_golay":
             return [("savitzky_golay", max(5, 2 * round(0.3 * memory) + 1))]
-        if self.derivative == "finite_difference":
-            return [("finite_difference", 0)]
         longest = max(len(t.X) for t in trajectories)
         windows = dict.fromkeys(max(3, round(factor * memory)) for factor in _HALF_WIDTHS)
         weak = [("weak", window) for window in windows if longest > 4 * window]
@@ -279,7 +284,7 @@ class SINDy(SamplesMixin, FlowDynamics):
 
     def _discretise(self, trajectories, name, window) -> _System:
         rows = [self._rows(t, name, window) for t in trajectories if name != "weak" or len(t.X) > 2 * window]
-        A, b = (np.concatenate(part) for part in zip(*rows, strict=True))
+        A, b = rows[0] if len(rows) == 1 else (np.concatenate(part) for part in zip(*rows, strict=True))
         return _System(name, window, A, b)
 
     def _check_finite(self, system: _System):
@@ -369,15 +374,16 @@ class SINDy(SamplesMixin, FlowDynamics):
 
     def _check_fit(self, system: _System):
         """Set `residual_`; warn of variables without terms and of a poor fit."""
-        variance = system.b.var(axis=0)
-        unexplained = (system.b - system.A @ self.coef_.T).var(axis=0)
+        targets = np.ascontiguousarray(system.b.T)
+        variance = targets.var(axis=1)
+        unexplained = (targets - self.coef_ @ system.A.T).var(axis=1)
         self.residual_ = unexplained / np.where(variance > 0, variance, 1.0)
         names = np.array(self._output_names())
         empty = (self.coef_ == 0).all(axis=1) & (variance > 0)
         if empty.any():
             warnings.warn(
-                f"SINDy removed every term of {names[empty].tolist()}: lower threshold, or give a library that "
-                f"describes them.",
+                f"SINDy kept no term for {names[empty].tolist()}: give a library that describes them, or a lower "
+                f"threshold.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -408,10 +414,10 @@ class SINDy(SamplesMixin, FlowDynamics):
     def _roll(self, models, x0, n_steps, u, *, tolerance, bound):
         """Run row i under its own coefficients models[i] (p, d)."""
         active = np.flatnonzero(models.any(axis=(0, 2)))
-        models = models[:, active]
+        models, terms = models[:, active], self._terms(active)
 
         def rhs(X, inputs=None):
-            return np.einsum("np,npd->nd", self._columns(X, inputs, active), models)
+            return np.einsum("np,npd->nd", self._columns(X, inputs, terms), models)
 
         if not self._is_map():
             # Few explicit steps pass a row of well-sampled data; a model that needs more is not worth waiting for.
