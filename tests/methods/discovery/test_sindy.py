@@ -267,10 +267,8 @@ def test_a_variable_without_terms_is_reported():
 
 
 def test_a_library_that_does_not_fit_is_reported():
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="no term for"), pytest.warns(UserWarning, match=r"unexplained \(x1: \d+%\)"):
         model = SINDy(dt=0.004, degree=1, n_models=2).fit(lorenz(0))
-    messages = " ".join(str(w.message) for w in caught)
-    assert "leaves much of the derivative unexplained (x1: " in messages
     assert model.residual_[0] < 1e-6 < 0.1 < model.residual_[1]
 
 
