@@ -32,10 +32,12 @@ from .methods.koopman.kernel_edmd import KernelEDMD as KernelEDMD
 from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as MeasurePreservingEDMD
 from .methods.koopman.opt_dmd import OptDMD as OptDMD
 from .methods.koopman.resdmd import ResDMD as ResDMD
+from .methods.recurrent.lstm import LSTM as LSTM
 from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservoir
 from .methods.reservoir.local_reservoir import LocalReservoir as LocalReservoir
 from .methods.reservoir.ngrc import NGRC as NGRC
 from .methods.reservoir.reservoir_computer import ReservoirComputer as ReservoirComputer
+from .methods.sequence.conv1d import Conv1d as Conv1d
 from .methods.sequence.dlinear import DLinear as DLinear
 from .methods.sequence.mlp import MLP as MLP
 from .methods.sequence.nbeats import NBeatsLite as NBeatsLite
