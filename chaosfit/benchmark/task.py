@@ -28,6 +28,9 @@ from chaosfit.metrics.forecast import error_growth, nrmse, smape, valid_steps
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
 _CURVE_POINTS = 60
+# More equations than this, or longer ones (in characters), explain nothing to a reader.
+_READABLE_VARIABLES = 10
+_READABLE_LENGTH = 160
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
         try:
             parts = split(task.data, task.protocol)
             forecasts, costs = _forecast(task.prepared, parts)
-            scores = score(parts, forecasts, task.data, task.protocol)
+            scores = score(parts, forecasts, task.data, task.protocol) | {"equations": _equations(task.prepared)}
         # A method may call sys.exit; only the user's own interrupt may end the run.
         except (Exception, SystemExit) as error:
             record |= {
@@ -180,6 +183,14 @@ def _forecast(estimator: BaseEstimator, parts: Split) -> tuple[np.ndarray, dict[
         "forecast_seconds": forecast_wall,
         "forecast_cpu_seconds": forecast_cpu,
     }
+
+
+def _equations(estimator: BaseEstimator) -> list[str]:
+    """The equations of a fitted method that can tell them, one per variable; none where nobody could read them."""
+    if not hasattr(estimator, "equations") or getattr(estimator, "n_features_in_", 1) > _READABLE_VARIABLES:
+        return []
+    equations = list(estimator.equations())
+    return equations if max(map(len, equations)) <= _READABLE_LENGTH else []
 
 
 def _identity(task: Task) -> dict[str, Any]:

@@ -143,6 +143,7 @@ class Comparison:
     records : list of dict
         One per method, as written to the records file.
     forecasts : dict of str to ndarray of shape (n_starts, horizon, d)
+    equations : dict of str to list of str
     table : DataFrame
         One row per method, the best first; columns as in `chaosfit.report.table.make_table`.
     ranking : list of str
@@ -183,6 +184,12 @@ class Comparison:
         if not half:
             return np.nan
         return climate_distance(self.parts.targets[:half], self.parts.targets[half : 2 * half])
+
+    @property
+    def equations(self) -> dict[str, list[str]]:
+        """What the methods that can tell found to govern the data, the best first; variables are x0, x1, ..."""
+        found = {method: self.record(method)["equations"] for method in self.ranking}
+        return {method: equations for method, equations in found.items() if equations}
 
     def record(self, method: str) -> dict[str, Any]:
         """Return the record of one method."""
@@ -236,6 +243,7 @@ class Comparison:
             "",
             format_table(self.table, n_starts),
             *self._warnings(),
+            *self._best_equations(),
             "",
             f"{p.n_train} training rows, {count(n_starts, 'start')}, horizon {horizon:.3g}. Valid time "
             f"in {self.unit}: until the error exceeds {p.threshold:g} standard deviations.",
@@ -244,6 +252,12 @@ class Comparison:
         if self.page_problem:
             lines.append(self.page_problem)
         return "\n".join(lines)
+
+    def _best_equations(self) -> list[str]:
+        """The equations of the best method that has some, indented."""
+        for method, equations in self.equations.items():
+            return ["", f"equations found by {method}:", *(f"  {equation}" for equation in equations)]
+        return []
 
     def _warnings(self) -> list[str]:
         """One line for each method that warned."""

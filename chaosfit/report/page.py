@@ -39,7 +39,7 @@ def render(comparison: Comparison) -> str:
         summary=escape(comparison.summary()),
         table=table_html(comparison),
         notes=_notes(comparison),
-        figures=_figures(comparison) if comparison.ranking else "",
+        figures=_figures(comparison) + _equations(comparison) if comparison.ranking else "",
         failures=_failures(comparison),
         protocol=_protocol(comparison),
         methods=_methods(comparison),
@@ -158,6 +158,21 @@ def _typical_start(comparison: Comparison) -> int:
     """The start whose valid time is nearest to the median of the best method."""
     values = np.asarray(comparison.record(comparison.ranking[0])["valid_time"])
     return int(np.argmin(np.abs(values - np.median(values))))
+
+
+def _equations(comparison: Comparison) -> str:
+    if not comparison.equations:
+        return ""
+    names = [f"x{i}" for i in range(len(comparison.data.columns))]
+    known = zip(names, comparison.data.columns, strict=True)
+    legend = "" if tuple(names) == comparison.data.columns else "; " + ", ".join(f"{x} is {name}" for x, name in known)
+    unit = "unit of time" if comparison.data.dt else "row"
+    blocks = "".join(
+        f"<h3>{escape(method)}</h3><pre>{escape(chr(10).join(equations))}</pre>"
+        for method, equations in comparison.equations.items()
+    )
+    note = f"Fitted to the training rows, the best forecaster first. Rates are per {unit}{legend}."
+    return f'<section><h2>Which equations govern it</h2>{blocks}<p class="notes">{escape(note)}</p></section>'
 
 
 def _failures(comparison: Comparison) -> str:

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import chaosfit
@@ -51,6 +52,19 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def page():
     return render(chaosfit.compare("henon", {"last": Persistence(), "bad": Fails(), "mean": Climatology()}, **SMALL))
+
+
+def test_equations_are_shown_where_they_can_be_read():
+    system = chaosfit.Lorenz63().simulate(3000, dt=0.02, random_state=0)
+    frame = pd.DataFrame(system, columns=["convection", "gradient", "profile"])
+    result = chaosfit.compare(frame, ["sindy", "ngrc", "persistence"], dt=0.02, lyapunov_exponent=0.9, **SMALL)
+    assert list(result.equations) == ["sindy"]  # the map of ngrc has too many terms, persistence has none to tell
+    assert result.equations["sindy"][0] == "x0' = -10.000 x0 + 10.000 x1"
+    assert "equations found by sindy:\n  x0' = -10.000 x0 + 10.000 x1" in repr(result)
+    text = " ".join(Reader(render(result)).text)
+    assert "Which equations govern it" in text
+    assert "x1' = 28.000 x0 - 1.000 x1 - 1.000 x0 x2" in text
+    assert "x2 is profile" in text
 
 
 def test_everything_is_there(page):
