@@ -33,6 +33,8 @@ from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as Me
 from .methods.koopman.opt_dmd import OptDMD as OptDMD
 from .methods.koopman.resdmd import ResDMD as ResDMD
 from .methods.recurrent.lstm import LSTM as LSTM
+from .methods.regression.gmdh import GMDHRegressor as GMDHRegressor
+from .methods.regression.grnn import GRNNRegressor as GRNNRegressor
 from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservoir
 from .methods.reservoir.local_reservoir import LocalReservoir as LocalReservoir
 from .methods.reservoir.ngrc import NGRC as NGRC
