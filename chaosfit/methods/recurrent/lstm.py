@@ -81,11 +81,9 @@ class LSTM(NeuralForecaster):
     @classmethod
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
-        brief = Trainer(max_steps=300, learning_rate=2e-2, batch_size=64)
-        return [
-            {"context_length": 4, "horizon": 1, "n_units": 12, "trainer": brief, "random_state": 0},
-            {"context_length": 5, "horizon": 2, "n_units": 12, "trainer": brief, "random_state": 0},
-        ]
+        brief = Trainer(max_steps=150, learning_rate=5e-2, batch_size=32)
+        small = {"n_units": 8, "trainer": brief, "random_state": 0}
+        return [{"context_length": 3, "horizon": 1, **small}, {"context_length": 5, "horizon": 2, **small}]
 
 
 class _PatchLSTM(nn.Module):

@@ -80,8 +80,8 @@ class Conv1d(NeuralForecaster):
     @classmethod
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
-        brief = Trainer(max_steps=250, learning_rate=1e-2, batch_size=64)
-        small = {"n_channels": 12, "trainer": brief, "random_state": 0}
+        brief = Trainer(max_steps=150, learning_rate=2e-2, batch_size=64)
+        small = {"n_channels": 8, "trainer": brief, "random_state": 0}
         return [{"context_length": 3, "horizon": 1, **small}, {"context_length": 7, "horizon": 2, **small}]
 
 
