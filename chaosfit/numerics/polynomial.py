@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-__all__ = ["format_sum", "monomial_derivatives", "monomial_names", "monomial_powers", "monomials"]
+__all__ = ["format_sum", "monomial_derivatives", "monomial_names", "monomial_powers", "monomials", "product_plan"]
 
 
 def monomial_powers(n_variables: int, degrees: Iterable[int]) -> np.ndarray:
@@ -54,7 +54,7 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
     >>> monomials(np.array([[2.0, 3.0]]), monomial_powers(2, (1, 2))).tolist()
     [[2.0, 3.0, 4.0, 6.0, 9.0]]
     """
-    steps, wanted = _products(powers.tobytes(), powers.dtype.str, powers.shape[1])
+    steps, wanted = product_plan(powers)
     variables = np.ascontiguousarray(X.T)
     known: list = [1.0]
     for lower, variable in steps:
@@ -65,12 +65,27 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
     return columns.T
 
 
+def product_plan(powers: np.ndarray) -> tuple[list[tuple[int, int]], list[int]]:
+    """Plan monomials as products: step k multiplies monomial `lower` by a variable; and which are wanted.
+
+    Returns
+    -------
+    steps : list of (lower, variable)
+        Step k - 1 makes monomial k; monomial 0 is the constant.
+    wanted : list of p int
+        The monomials that the rows of `powers` ask for.
+
+    Examples
+    --------
+    >>> product_plan(np.array([[1, 2]]))
+    ([(0, 0), (1, 1), (2, 1)], [3])
+    """
+    return _products(powers.tobytes(), powers.dtype.str, powers.shape[1])
+
+
 @lru_cache(maxsize=256)
 def _products(powers: bytes, dtype: str, n_variables: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Plan of the products: step k multiplies an earlier monomial by a variable; which steps are wanted.
-
-    Right-hand sides are evaluated thousands of times, mostly on few rows: the plan would cost more than the products.
-    """
+    """Right-hand sides are evaluated often and on few rows: the plan would cost more than the products."""
     steps: list[tuple[int, int]] = []
     known = {(0,) * n_variables: 0}
 

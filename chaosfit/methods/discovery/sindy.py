@@ -46,6 +46,7 @@ from chaosfit.numerics.polynomial import (
     monomial_powers,
     monomials,
 )
+from chaosfit.numerics.polynomial_flow import integrate_polynomial
 from chaosfit.numerics.regress import stlsq
 from chaosfit.validation import HasMethods, Interval, StrOptions, Trajectory, check_inputs, check_states
 
@@ -415,22 +416,35 @@ class SINDy(SamplesMixin, FlowDynamics):
         """Run row i under its own coefficients models[i] (p, d)."""
         active = np.flatnonzero(models.any(axis=(0, 2)))
         models, terms = models[:, active], self._terms(active)
-
-        def rhs(X, inputs=None):
-            return np.einsum("np,npd->nd", self._columns(X, inputs, terms), models)
-
         if not self._is_map():
             # Few explicit steps pass a row of well-sampled data; a model that needs more is not worth waiting for.
-            options = {"rtol": tolerance, "atol": tolerance * self.bound_ / DIVERGENCE_FACTOR}
-            options |= {"bound": bound, "max_steps": 12}
-            if u is not None:
-                return integrate_driven(rhs, x0, u, self.dt, **options)
-            return integrate_batch(rhs, x0, self.dt * np.arange(n_steps + 1), **options)[:, 1:]
+            return self._flow(models, terms, x0, n_steps, u, tolerance=tolerance, bound=bound, max_steps=12)
         path = np.full((len(x0), n_steps, x0.shape[1]), np.nan)
         for step in range(n_steps):
-            x0 = rhs(x0, None if u is None else u[:, step])
+            columns = self._columns(x0, None if u is None else u[:, step], terms)
+            x0 = np.einsum("np,npd->nd", columns, models)
             path[:, step] = x0 = np.where((np.abs(x0) <= bound).all(axis=1, keepdims=True), x0, np.nan)
         return path
+
+    def _integrate(self, x0, n_steps, u):
+        options = {"tolerance": self._tolerance, "bound": self.bound_, "max_steps": 10_000}
+        return self._flow(self._used_coef, self._used_terms, x0, n_steps, u, **options)
+
+    def _flow(self, coef, terms, x0, n_steps, u, *, tolerance, bound, max_steps):
+        """Integrate with coefficients (p, d) of some terms, or (B, p, d) for every row its own; (B, h, d)."""
+        options = {"rtol": tolerance, "atol": tolerance * self.bound_ / DIVERGENCE_FACTOR}
+        options |= {"bound": bound, "max_steps": max_steps}
+        times = self.dt * np.arange(n_steps + 1)
+        if u is None and self.library is None:
+            return integrate_polynomial(terms, coef, x0, times, **options)[:, 1:]
+        product = "np,pd->nd" if coef.ndim == 2 else "np,npd->nd"
+
+        def rhs(X, inputs=None):
+            return np.einsum(product, self._columns(X, inputs, terms), coef)
+
+        if u is None:
+            return integrate_batch(rhs, x0, times, **options)[:, 1:]
+        return integrate_driven(rhs, x0, u, self.dt, **options)
 
     # ------------------------------------------------------------------ reading
     def equations(self, precision: int = 3) -> list[str]:
