@@ -170,7 +170,7 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
 
         self.n_outputs_ = X.shape[1] if self_supervised else targets.shape[1]
         self.n_inputs_ = 0 if u is None else u.shape[1]
-        self.bound_ = DIVERGENCE_FACTOR * (float(np.abs(X).max()) or 1.0)
+        self.bound_ = DIVERGENCE_FACTOR * (max(float(X.max()), -float(X.min())) or 1.0)
         self._self_supervised = self_supervised
         self._flat_output = not self_supervised and y.ndim == 1
         self._fit([_trajectory(X, targets, u, s) for s in long_enough])

@@ -56,12 +56,18 @@ def monomials(X: np.ndarray, powers: np.ndarray) -> np.ndarray:
     """
     steps, wanted = product_plan(powers)
     variables = np.ascontiguousarray(X.T)
-    known: list = [1.0]
-    for lower, variable in steps:
-        known.append(known[lower] * variables[variable] if lower else variables[variable])
     columns = np.empty((len(wanted), len(X)))
+    product_rows = {index: row for row, index in enumerate(wanted) if index and steps[index - 1][0]}
+    known: list = [1.0]
+    for index, (lower, variable) in enumerate(steps, 1):
+        if lower:  # products that are wanted are written where they belong
+            out = columns[product_rows[index]] if index in product_rows else None
+            known.append(np.multiply(known[lower], variables[variable], out=out))
+        else:
+            known.append(variables[variable])
     for row, index in enumerate(wanted):
-        columns[row] = known[index]
+        if product_rows.get(index) != row:
+            columns[row] = known[index]
     return columns.T
 
 
