@@ -19,6 +19,7 @@ from .methods.assimilation.ensemble_kalman_filter import EnsembleKalmanFilter as
 from .methods.baselines.climatology import Climatology as Climatology
 from .methods.baselines.context_parroting import ContextParroting as ContextParroting
 from .methods.baselines.drift import Drift as Drift
+from .methods.baselines.kernel_autoregression import KernelAutoregression as KernelAutoregression
 from .methods.baselines.linear_autoregression import LinearAutoregression as LinearAutoregression
 from .methods.baselines.local_analogues import LocalAnalogues as LocalAnalogues
 from .methods.baselines.persistence import Persistence as Persistence
