@@ -61,6 +61,7 @@ from .report.comparison import compare as compare
 from .systems.delays import MackeyGlass as MackeyGlass
 from .systems.flows import Lorenz63 as Lorenz63
 from .systems.flows import Lorenz96 as Lorenz96
+from .systems.demand import load_demand as load_demand
 from .systems.flows import Rossler as Rossler
 from .systems.maps import Henon as Henon
 from .systems.maps import Logistic as Logistic

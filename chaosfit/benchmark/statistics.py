@@ -7,6 +7,7 @@ and medians only; an unbounded error has no useful mean.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -231,6 +232,82 @@ def holm(pvalues: ArrayLike) -> np.ndarray:
     adjusted = np.empty_like(pvalues)
     adjusted[order] = np.minimum(np.maximum.accumulate(pvalues[order] * factors), 1.0)
     return adjusted
+
+
+class DieboldMariano(NamedTuple):
+    """Result of `diebold_mariano`: negative if the first forecast has the smaller loss, and its two-sided p-value."""
+
+    statistic: float
+    pvalue: float
+
+
+def diebold_mariano(
+    errors1: ArrayLike, errors2: ArrayLike, *, horizon: int = 1, loss: str = "square"
+) -> DieboldMariano:
+    r"""Test whether two forecasts of one series have the same expected loss.
+
+    .. math:: DM = \bar d \Big/ \sqrt{\Big(\gamma_0 + 2 \sum_{k<h} \gamma_k\Big) / n}, \quad d_t = L(e_{1t}) - L(e_{2t})
+
+    with the autocovariances of d, since errors h steps ahead overlap and are not independent; corrected for small n
+    as by Harvey et al., and compared with Student's t with n - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    errors1, errors2 : arrays (n,)
+        Errors of the two forecasts at the same n > horizon times, in their order.
+    horizon : int >= 1, default 1
+        Steps ahead, h, that the errors belong to.
+    loss : {"square", "absolute"}, default "square"
+
+    Returns
+    -------
+    DieboldMariano (statistic, pvalue)
+        (0, 1) for equal losses.
+
+    Notes
+    -----
+    It compares forecasts, not methods: with another training set the verdict may differ. Where the sum of the
+    autocovariances is not positive, they are weighted by 1 - k / h.
+
+    References
+    ----------
+    Diebold and Mariano, Journal of Business and Economic Statistics 13, 253 (1995),
+    doi:10.1080/07350015.1995.10524599.
+    Harvey, Leybourne and Newbold, International Journal of Forecasting 13, 281 (1997),
+    doi:10.1016/S0169-2070(96)00719-4.
+
+    Examples
+    --------
+    >>> result = diebold_mariano([0.1, -0.2, 0.3, -0.1], [1.0, -2.0, 1.5, 2.5])
+    >>> bool(result.statistic < 0), round(result.pvalue, 2)
+    (True, 0.06)
+    """
+    losses = {"square": np.square, "absolute": np.abs}
+    if loss not in losses:
+        raise ValueError(f"loss must be 'square' or 'absolute', got {loss!r}.")
+    first, second = np.asarray(errors1, dtype=np.float64), np.asarray(errors2, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"expected two series of errors of one length, got the shapes {first.shape}, {second.shape}.")
+    n = len(first)
+    if not 1 <= horizon < n:
+        raise ValueError(f"horizon must be between 1 and the number of errors - 1, {n - 1}, got {horizon}.")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError(
+            "the errors contain NaN or infinity: a lost forecast has no finite loss, compare ranks instead."
+        )
+    difference = losses[loss](first) - losses[loss](second)
+    mean = difference.mean()
+    if not difference.any():
+        return DieboldMariano(0.0, 1.0)
+    centred = difference - mean
+    covariances = np.array([centred[: n - k] @ centred[k:] for k in range(horizon)]) / n
+    variance = 2 * covariances.sum() - covariances[0]
+    if variance <= 0:
+        variance = 2 * covariances @ (1 - np.arange(horizon) / horizon) - covariances[0]
+    correction = np.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
+    with np.errstate(divide="ignore"):  # a constant difference leaves no doubt
+        statistic = float(correction * mean / np.sqrt(variance / n))
+    return DieboldMariano(statistic, float(2 * stats.t.sf(abs(statistic), n - 1)))
 
 
 def hodges_lehmann(differences: ArrayLike) -> float:

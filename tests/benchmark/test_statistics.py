@@ -8,6 +8,7 @@ from chaosfit.benchmark.statistics import (
     average_ranks,
     bootstrap_median,
     critical_difference,
+    diebold_mariano,
     friedman_nemenyi,
     hodges_lehmann,
     holm,
@@ -150,3 +151,60 @@ def test_groups_are_the_largest_ones_within_the_difference():
     assert indistinguishable_groups([1.0, 2.0, 3.0, 6.0], 1.0) == [[0, 1], [1, 2]]
     assert indistinguishable_groups([1.0, 2.0, 3.0], 5.0) == [[0, 1, 2]]
     assert indistinguishable_groups([1.0, 4.0], 1.0) == []
+
+
+class TestDieboldMariano:
+    @pytest.mark.parametrize("loss", ["square", "absolute"])
+    def test_one_step_ahead_is_the_paired_t_test(self, loss):
+        """Up to the divisor of the variance: sqrt((n - 1) / n) of it is Harvey's correction for h = 1."""
+        rng = np.random.default_rng(0)
+        a, b = rng.standard_normal((2, 80))
+        power = {"square": 2, "absolute": 1}[loss]
+        expected = stats.ttest_rel(np.abs(a) ** power, np.abs(b) ** power)
+        assert diebold_mariano(a, b, loss=loss) == pytest.approx((expected.statistic, expected.pvalue))
+
+    @pytest.mark.parametrize(("horizon", "autocorrelated"), [(1, False), (3, True)])
+    def test_equally_good_forecasts_are_told_apart_in_one_of_twenty_cases(self, horizon, autocorrelated):
+        rng = np.random.default_rng(0)
+        pairs = rng.standard_normal((2000, 2, 62))
+        window = 3 if autocorrelated else 1  # errors of forecasts h steps ahead are moving averages of h shocks
+        errors = sum(pairs[..., k : 60 + k] for k in range(window))
+        rejected = np.mean([diebold_mariano(a, b, horizon=horizon).pvalue < 0.05 for a, b in errors])
+        assert 0.03 <= rejected <= (0.08 if autocorrelated else 0.07)
+        if autocorrelated:
+            assert np.mean([diebold_mariano(a, b).pvalue < 0.05 for a, b in errors]) > 0.12
+
+    def test_sign_and_symmetry(self):
+        rng = np.random.default_rng(0)
+        good, bad = rng.standard_normal(50), 3 * rng.standard_normal(50)
+        result = diebold_mariano(good, bad, horizon=2)
+        assert result.statistic < -3
+        assert result.pvalue < 0.01
+        assert diebold_mariano(bad, good, horizon=2) == pytest.approx((-result.statistic, result.pvalue))
+
+    def test_identical_forecasts_do_not_differ(self):
+        errors = np.arange(10.0)
+        assert diebold_mariano(errors, -errors) == (0.0, 1.0)
+
+    def test_a_constant_difference_leaves_no_doubt(self):
+        assert diebold_mariano(np.ones(9), np.zeros(9)) == (np.inf, 0.0)
+
+    def test_negative_sums_of_covariances_are_replaced(self):
+        alternating = np.sqrt(1.1 + np.resize([1.0, -1.0], 40))
+        result = diebold_mariano(alternating, np.ones(40), horizon=2)
+        assert np.isfinite(result.statistic)
+        assert 0 < result.pvalue < 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (([1.0, 2.0], [1.0]), r"one length, got the shapes \(2,\), \(1,\)"),
+            (([1.0, np.nan], [1.0, 2.0]), "contain NaN or infinity"),
+            (([1.0], [2.0]), "horizon must be between 1 and the number of errors - 1, 0, got 1"),
+        ],
+    )
+    def test_refusals(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            diebold_mariano(*arguments)
+        with pytest.raises(ValueError, match="loss must be 'square' or 'absolute', got 'huber'"):
+            diebold_mariano([1.0, 2.0], [2.0, 3.0], loss="huber")
