@@ -30,6 +30,7 @@ __all__ = [
     "lag_by_mutual_information",
     "mutual_information",
     "plot_cao",
+    "plot_mutual_information",
 ]
 
 # Cao's E2 of noise stays this near to one (measured: 0.05 for n = 3000), that of low-dimensional
@@ -382,5 +383,35 @@ def plot_cao(curves: CaoCurves, threshold: float = 0.9, ax: Axes | None = None) 
     ax.axhline(threshold, color="0.6", linewidth=0.8)
     ax.axvline(curves.n_delays(threshold), color="0.6", linewidth=0.8, linestyle=":")
     ax.set(xlabel="number of delays", ylabel="Cao's statistics", xticks=m, ylim=(0, None))
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_mutual_information(x: np.ndarray, max_lag: int | None = None, ax: Axes | None = None) -> Axes:
+    """Draw mutual information and autocorrelation over the lag, mark the lags they give, and return the axes.
+
+    Parameters
+    ----------
+    x : array (n,)
+    max_lag : int, optional
+        Last lag drawn, by default twice the larger of the two choices.
+    ax : matplotlib axes, optional
+    """
+    import matplotlib.pyplot as plt
+
+    ax = plt.subplots()[1] if ax is None else ax
+    minimum, decay = lag_by_mutual_information(x), lag_by_autocorrelation(x)
+    chosen = [lag for lag in (minimum, decay) if lag is not None]
+    max_lag = max_lag or min(2 * max(chosen, default=50) + 2, len(x) - 2)
+    curves = (
+        (f"mutual information, first minimum {minimum}", mutual_information(x, max_lag), minimum, "C0", "o-"),
+        (f"autocorrelation, below 1/e at {decay}", autocorrelation(x, max_lag), decay, "C1", "s--"),
+    )
+    for name, values, lag, color, style in curves:
+        ax.plot(np.arange(max_lag + 1), values / values[0], style, color=color, markersize=3, label=name)
+        if lag is not None:
+            ax.axvline(lag, color=color, linewidth=0.8, linestyle=":")
+    ax.axhline(1 / np.e, color="0.6", linewidth=0.8)
+    ax.set(xlabel="lag (samples)", ylabel="share of the value at lag 0", xlim=(0, max_lag))
     ax.legend(frameon=False)
     return ax

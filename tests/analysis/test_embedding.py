@@ -14,6 +14,7 @@ from chaosfit.analysis.embedding import (
     lag_by_mutual_information,
     mutual_information,
     plot_cao,
+    plot_mutual_information,
 )
 from chaosfit.numerics.integrate import integrate_batch
 
@@ -144,6 +145,20 @@ def test_plot_shows_both_curves():
     matplotlib.use("Agg")
     ax = plot_cao(cao(logistic(1000), 1, 5))
     assert [len(line.get_xdata()) for line in ax.get_lines()[:2]] == [5, 5]
+    matplotlib.pyplot.close(ax.figure)
+
+
+def test_plot_shows_information_correlation_and_the_lags(lorenz):
+    matplotlib.use("Agg")
+    ax = plot_mutual_information(lorenz, max_lag=40)
+    information, correlation = (line.get_ydata() for line in ax.get_lines() if len(line.get_xdata()) == 41)
+    np.testing.assert_allclose(correlation, autocorrelation(lorenz, 40))
+    assert information[0] == 1
+    marked = {line.get_xdata()[0] for line in ax.get_lines() if line.get_linestyle() == ":"}
+    assert marked == {lag_by_mutual_information(lorenz), lag_by_autocorrelation(lorenz)}
+    matplotlib.pyplot.close(ax.figure)
+    ax = plot_mutual_information(np.arange(300.0), ax=matplotlib.pyplot.subplots()[1])  # a trend has no lag
+    assert "below 1/e at None" in ax.get_legend().get_texts()[1].get_text()
     matplotlib.pyplot.close(ax.figure)
 
 
