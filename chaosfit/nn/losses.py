@@ -70,7 +70,7 @@ def crps(members: Tensor, target: Tensor) -> Tensor:
 
 
 def mmd(first: Tensor, second: Tensor, scales: tuple[float, ...] = (0.2, 0.5, 0.9, 1.3)) -> Tensor:
-    """Squared maximum mean discrepancy of two sets of states (B, d), rational quadratic kernels.
+    """Squared maximum mean discrepancy of two sets of states (..., B, d), rational quadratic kernels: (...).
 
     k(x, z) = sum_s s^2 / (s^2 + |x - z|^2), the biased estimate clamped at zero (the measure penalty of
     arXiv 2402.04467). The scales assume standardised channels; they grow with sqrt(d / 3).
@@ -78,7 +78,7 @@ def mmd(first: Tensor, second: Tensor, scales: tuple[float, ...] = (0.2, 0.5, 0.
     widen = max(first.shape[-1] / 3.0, 1.0)
 
     def kernel(x: Tensor, z: Tensor) -> Tensor:
-        distance = ((x[:, None] - z[None]) ** 2).sum(-1)
-        return torch.stack([(s**2 * widen / (s**2 * widen + distance)).mean() for s in scales]).sum()
+        distance = ((x.unsqueeze(-2) - z.unsqueeze(-3)) ** 2).sum(-1)
+        return sum(((s**2 * widen) / (s**2 * widen + distance)).mean((-2, -1)) for s in scales)
 
     return (kernel(first, first) + kernel(second, second) - 2 * kernel(first, second)).clamp_min(0.0)

@@ -275,9 +275,22 @@ class SelectiveSSM(nn.Module):
     io_constraint : {"none", "psd"}, default="none"
         "psd" makes the input-output matrix S_C' S_B positive semidefinite, so that tokens do not collapse with depth
         (arXiv:2410.03292): S_C = P and S_B = diag(lambda) P with P upper triangular, lambda > 0.7.
+    token_order : {"given", "importance"}, default="given"
+        "importance" sorts tokens softly, by a score that is linear in their step sizes, before the scan and back after
+        it (arXiv:2410.03292, where they are not sorted back). Not for tokens that are times: it is not causal.
     """
 
-    def __init__(self, d_model, d_state=16, expand=2, width=4, rank=None, exact=False, io_constraint="none"):
+    def __init__(
+        self,
+        d_model,
+        d_state=16,
+        expand=2,
+        width=4,
+        rank=None,
+        exact=False,
+        io_constraint="none",
+        token_order="given",
+    ):
         super().__init__()
         self.inner, self.d_state, self.exact = expand * d_model, d_state, exact
         self.rank, self.io_constraint = rank or math.ceil(d_model / 16), io_constraint
@@ -285,8 +298,11 @@ class SelectiveSSM(nn.Module):
             raise ValueError(f"io_constraint must be 'none' or 'psd', got {io_constraint!r}")
         if io_constraint == "psd" and d_state > self.inner:
             raise ValueError(f"io_constraint='psd' needs d_state <= expand * d_model = {self.inner}, got {d_state}")
+        if token_order not in ("given", "importance"):
+            raise ValueError(f"token_order must be 'given' or 'importance', got {token_order!r}")
         self.project_in = nn.Linear(d_model, 2 * self.inner, bias=False)
         self.convolution = CausalConv1d(self.inner, width)
+        self.score = nn.Linear(self.inner, 1, bias=False) if token_order == "importance" else None
         self.to_rank = nn.Linear(self.inner, self.rank, bias=False)
         self.to_delta = nn.Linear(self.rank, self.inner)
         with torch.no_grad():
@@ -312,12 +328,18 @@ class SelectiveSSM(nn.Module):
         """Map u (B, L, d_model) to the same shape; gaps (B, L) in units of the typical one."""
         x, gate = self.project_in(u).chunk(2, 2)
         x = functional.silu(self.convolution(x))
+        order = None if self.score is None else self._order(x)
+        x = x if order is None else order @ x
         delta, B, C = self._coefficients(x, gaps)
         y, _ = selective_scan(x, delta, -self.A_log.exp(), B, C, exact=self.exact)
+        if order is not None:
+            y, x = order.mT @ y, order.mT @ x
         return self._finish(y, x, gate)
 
     def init_state(self, n_batch: int) -> State:
         """Return the state before the first row."""
+        if self.score is not None:
+            raise ValueError("token_order='importance' needs all tokens at once; to stream, use 'given'")
         zeros = self.skip.new_zeros(n_batch, self.inner, self.d_state)
         return self.convolution.init_state(n_batch), zeros
 
@@ -330,6 +352,12 @@ class SelectiveSSM(nn.Module):
         hidden = _advance(state[1], x, delta, -self.A_log.exp(), B, self.exact)
         y = torch.bmm(hidden, C.unsqueeze(2)).squeeze(2)
         return self._finish(y, x, gate), (rows, hidden)
+
+    def _order(self, x: Tensor) -> Tensor:
+        """Soft permutation (B, L, L) of tokens into the order of their scores; gradients reach the scores."""
+        scores = self.score(self.to_delta(self.to_rank(x)))  # (B, L, 1)
+        distance = (scores.sort(dim=1).values - scores.transpose(1, 2)).abs()
+        return torch.softmax(-distance, dim=2)
 
     def _coefficients(self, x: Tensor, gaps: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         delta = functional.softplus(self.to_delta(self.to_rank(x)))

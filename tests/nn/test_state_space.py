@@ -166,6 +166,24 @@ def test_wrong_sizes_are_refused():
         SelectiveSSM(8, d_state=17, io_constraint="psd")
 
 
+def test_sorted_tokens_see_each_other_in_any_order():
+    """With scores as large as the tokens' step sizes are apart the soft order is the sorted one, and it is undone."""
+    with seeded(0):
+        layer, plain = SelectiveSSM(8, d_state=4, width=1, token_order="importance").double(), SelectiveSSM(8)
+        u = torch.randn(2, 12, 8, dtype=torch.float64)
+    layer.score.weight.data *= 1e6
+    shuffled = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(layer(u[:, shuffled]), layer(u)[:, shuffled])
+    layer.score.weight.data *= 1e-6
+    layer(u).sum().backward()
+    assert layer.score.weight.grad.abs().max() > 0
+    assert plain.score is None
+    with pytest.raises(ValueError, match="to stream, use 'given'"):
+        layer.init_state(1)
+    with pytest.raises(ValueError, match="token_order must be 'given' or 'importance', got 'time'"):
+        SelectiveSSM(8, token_order="time")
+
+
 def test_decays_are_exempt_from_weight_decay():
     for layer in (StateSpaceDual(32), SelectiveSSM(8)):
         exempt = {name for name, p in layer.named_parameters() if hasattr(p, "no_weight_decay")}
