@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from chaosfit import registry
 from chaosfit.base import BaseDynamics
-from chaosfit.validation import Interval, Trajectory, stack_trajectories
+from chaosfit.validation import Interval, Trajectory, check_states, split_trajectories, stack_trajectories
 
 #: Each trajectory is cut into so many blocks; every block but the first, which has no past, is held out once.
 _N_BLOCKS = 5
@@ -27,6 +29,22 @@ _N_MEMBERS = 7
 _TOLERANCE, _SLACK = 2.0, 0.02
 _MOST_FEATURES = 600
 
+#: A kernel matrix of more rows takes seconds.
+_MOST_KERNEL_ROWS = 2500
+
+# (n_delays, span): delay vectors of kernel regressions, as long as so many periods of the series.
+_SHAPES = ((15, 1.0), (8, 0.6), (25, 1.3), (8, 0.25), (4, 0.4))
+# (kernel, length_scale, ridge, horizon in periods or None for one step), in tiers as below.
+_KERNELS = (
+    (("matern", 1.0, 1e-5, None), ("inverse_multiquadric", 1.0, 1e-4, None), ("matern", 1.0, 1e-2, None)),
+    (
+        ("matern", 1.0, 1e-7, None),
+        ("matern", 3.0, 1e-2, None),
+        ("inverse_multiquadric", 1.0, 0.1, None),
+        ("matern", 1.0, 0.03, 0.25),
+        ("gaussian", 1.0, 1e-6, None),
+    ),
+)
 # (n_delays, n_neighbors, ridge, lags) and (n_delays, degree, ridge, lags), in the order in which they are tried:
 # first two tiers that cover clean and noisy, finely and coarsely sampled scalar series, then their neighbours.
 _ANALOGUES = (
@@ -66,8 +84,9 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     Parameters
     ----------
     candidates : list of dynamics estimators, default=None
-        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `LocalAnalogues` and
-        `NGRC` over delays, lags, degrees and penalties, those that have proved good first.
+        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `KernelAutoregression` (up
+        to 2500 rows), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, those that have proved
+        good first.
     budget : float, default=10.0
         CPU seconds > 0 that `fit` may take; at least one candidate is tried. A candidate or the final fit may exceed
         it. Infinite: all candidates are tried, and the result depends on data and parameters only.
@@ -152,10 +171,34 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         for row in self.validation_table_:
             row["chosen"] = any(row is member for member in best)
 
+    def refit(self, X, *, trajectory_id=None):
+        """Fit the members to other data of the same kind, without choosing anew.
+
+        Benchmarks with a trajectory for tuning call `fit` on it, then `refit` on the data before the forecast.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        trajectory_id : array-like of shape (n,), optional
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        X, _ = check_states(self, X, reset=False, min_rows=self._context_length() + 1)
+        members = [clone(member).fit(X, trajectory_id=trajectory_id) for member in self.best_estimators_]
+        self.bound_ = max(member.bound_ for member in members)
+        self.best_estimators_ = members
+        self._keep_context(X, None, split_trajectories(len(X), trajectory_id)[-1])
+        return self
+
     def _seeded_candidates(self, pieces) -> Iterator[BaseDynamics]:
         random_state = check_random_state(self.random_state)
-        n_rows, n_dims = max(len(states) for states, _ in pieces), self.n_features_in_
-        for candidate in _default_candidates(n_rows, n_dims) if self.candidates is None else self.candidates:
+        longest = max((states for states, _ in pieces), key=len)
+        default = _default_candidates(*longest.shape, _period(longest))
+        for candidate in default if self.candidates is None else self.candidates:
             estimator = clone(candidate)
             if estimator.get_params().get("random_state", 0) is None:
                 estimator.set_params(random_state=int(random_state.randint(2**31 - 1)))
@@ -274,7 +317,15 @@ def _median(outputs: list[np.ndarray]) -> np.ndarray:
     return np.where(count[0] > 0, (middle[0] + middle[1]) / 2, np.nan)
 
 
-def _default_candidates(n_rows: int, n_dims: int) -> Iterator[BaseDynamics]:
+def _period(states: np.ndarray) -> float:
+    """Rows in one turn of the fastest motion that matters: all slower ones hold four fifths of the power."""
+    scale = np.where(np.ptp(states, axis=0) > 0, states.std(axis=0), 1.0)
+    power = (np.abs(np.fft.rfft((states - states.mean(axis=0)) / scale, axis=0)[1:]) ** 2).sum(axis=1)
+    share = power.cumsum() / (power.sum() or 1.0)
+    return len(states) / (1 + min(int(np.searchsorted(share, 0.8)), len(power) - 1))
+
+
+def _default_candidates(n_rows: int, n_dims: int, period: float) -> Iterator[BaseDynamics]:
     """Yield what is tried on a longest trajectory of n_rows, the promising ones first."""
     autoregression = registry.get("linear_autoregression")
     yield autoregression(n_lags=1, ridge=1e12)  # the mean
@@ -282,24 +333,53 @@ def _default_candidates(n_rows: int, n_dims: int) -> Iterator[BaseDynamics]:
     longest = max(1, n_rows // _N_BLOCKS)
     yield from (autoregression(n_lags=k, ridge=r) for k, r in ((100, 1e-6), (30, 1e-6), (50, 10.0)) if k <= longest)
     yield autoregression()
-    tiers = [_scalar_tier(tier) for tier in (0, 1)] if n_dims == 1 else [_vector_tier()]
-    for specification in (spec for tier in tiers for spec in tier):
-        n_delays, lag = specification["n_delays"], specification["lag"]
-        degree = max(specification.get("degrees", (1,)))
-        n_features = math.comb(n_delays * n_dims + degree, degree)
-        if (n_delays - 1) * lag < longest and n_features <= _MOST_FEATURES:
-            yield registry.get("ngrc" if "degrees" in specification else "local_analogues")(**specification)
+    seen = set()
+    for tier in (0, 1):
+        groups = [_kernels(tier, period) if n_rows <= _MOST_KERNEL_ROWS else []]
+        groups.append(_scalar_tier(tier) if n_dims == 1 else _vector_tier() if tier == 0 else [])
+        for name, params in _take_turns(*groups):
+            degree = max(params.get("degrees", (1,)))
+            span = (params["n_delays"] - 1) * params["lag"] + params.get("horizon", 1)
+            n_features = math.comb(params["n_delays"] * n_dims + degree, degree)
+            if span < longest and n_features <= _MOST_FEATURES and (name, *params.items()) not in seen:
+                seen.add((name, *params.items()))
+                yield registry.get(name)(**params)
 
 
-def _analogues(n_delays: int, lag: int, n_neighbors: int, ridge: float) -> dict[str, Any]:
-    return {"n_delays": n_delays, "lag": lag, "n_neighbors": n_neighbors, "ridge": ridge}
+_Candidate = tuple[str, dict[str, Any]]
 
 
-def _polynomial(n_delays: int, lag: int, degree: int, ridge: float) -> dict[str, Any]:
-    return {"n_delays": n_delays, "lag": lag, "degrees": tuple(range(1, degree + 1)), "ridge": ridge}
+def _take_turns(*groups: Iterable[_Candidate]) -> Iterator[_Candidate]:
+    """Yield one of each group, then the next of each, as long as there are any."""
+    for turn in zip_longest(*groups):
+        yield from (candidate for candidate in turn if candidate is not None)
 
 
-def _scalar_tier(tier: int) -> Iterator[dict[str, Any]]:
+def _analogues(n_delays: int, lag: int, n_neighbors: int, ridge: float) -> _Candidate:
+    return "local_analogues", {"n_delays": n_delays, "lag": lag, "n_neighbors": n_neighbors, "ridge": ridge}
+
+
+def _polynomial(n_delays: int, lag: int, degree: int, ridge: float) -> _Candidate:
+    return "ngrc", {"n_delays": n_delays, "lag": lag, "degrees": tuple(range(1, degree + 1)), "ridge": ridge}
+
+
+def _kernels(tier: int, period: float) -> Iterator[_Candidate]:
+    for kernel, length_scale, ridge, horizon in _KERNELS[tier]:
+        for n_delays, span in _SHAPES:
+            yield (
+                "kernel_autoregression",
+                {
+                    "n_delays": n_delays,
+                    "lag": max(1, round(span * period / (n_delays - 1))),
+                    "kernel": kernel,
+                    "length_scale": length_scale,
+                    "ridge": ridge,
+                    "horizon": 1 if horizon is None else max(1, round(horizon * period)),
+                },
+            )
+
+
+def _scalar_tier(tier: int) -> Iterator[_Candidate]:
     """Walk through the first lag of every entry, then the second, and so on."""
     for turn in range(4):
         for n_delays, n_neighbors, ridge, lags in _ANALOGUES[tier]:
@@ -308,7 +388,7 @@ def _scalar_tier(tier: int) -> Iterator[dict[str, Any]]:
             yield from (_polynomial(n_delays, lag, degree, ridge) for lag in lags[turn : turn + 1])
 
 
-def _vector_tier() -> Iterator[dict[str, Any]]:
+def _vector_tier() -> Iterator[_Candidate]:
     """All variables observed: few delays suffice."""
     for n_delays in (1, 2, 3, 4):
         for ridge in (1e-6, 1e-2, 10.0):

@@ -126,10 +126,30 @@ def test_targets_are_compared_by_their_predictions(henon):
     np.testing.assert_allclose(model.predict(henon), square, atol=1e-6)
 
 
+def test_refit_keeps_the_choice_and_learns_from_other_data(henon):
+    model = AutoDynamics([QUADRATIC, Persistence()]).fit(henon[:200])
+    table = model.validation_table_
+    assert model.refit(henon[200:]) is model
+    assert model.validation_table_ is table
+    expected = clone(QUADRATIC).fit(henon[200:])
+    np.testing.assert_array_equal(model.best_estimators_[0].coef_, expected.coef_)
+    np.testing.assert_array_equal(model.forecast(3), expected.forecast(3))
+    with pytest.raises(ValueError, match="features"):
+        model.refit(henon[:, :1])
+
+
+def test_the_period_is_that_of_the_motion_and_not_of_the_noise():
+    t = np.arange(1000)
+    wave = np.column_stack([np.sin(2 * np.pi * t / 40), np.cos(2 * np.pi * t / 40)])
+    noisy = wave + 0.2 * wave.std() * np.random.default_rng(0).normal(size=wave.shape)
+    assert auto_dynamics._period(wave) == auto_dynamics._period(noisy) == 40
+    assert auto_dynamics._period(np.ones((100, 1))) >= 1
+
+
 @pytest.mark.parametrize("n_dims", [1, 3, 40])
 def test_default_candidates_fit_into_the_data(n_dims):
     for n_rows in (10, 150, 1000):
-        candidates = list(auto_dynamics._default_candidates(n_rows, n_dims))
+        candidates = list(auto_dynamics._default_candidates(n_rows, n_dims, period=20.0))
         assert len(candidates) >= 3
         assert all(c._context_length() <= max(1, n_rows // 5) for c in candidates)
         assert len({repr(c) for c in candidates}) == len(candidates)
