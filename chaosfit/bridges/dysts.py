@@ -1,13 +1,15 @@
-"""The flows of the dysts collection as systems, integrated in batches by chaosfit."""
+"""The flows, maps and delay equations of the dysts collection as systems of chaosfit."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
+import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,51 +17,78 @@ from typing import Any
 
 import numpy as np
 
-from chaosfit.systems.system import Flow
+from chaosfit.numerics.trace import Tape, TraceError, trace
+from chaosfit.systems.delays import DelayFlow
+from chaosfit.systems.invariants import measured
+from chaosfit.systems.system import BACKENDS, Flow, Map, System, central_differences
 
-__all__ = ["DystsSystem", "dysts_names"]
+__all__ = ["DystsDelay", "DystsFlow", "DystsMap", "DystsSystem", "dysts_names"]
+
+_KINDS = ("flow", "delay", "map")
+# A map that has the name of a flow.
+_RENAMED = {"DuffingMap": "Duffing"}
 
 
-def dysts_names() -> list[str]:
-    """Names of all flows of the installed dysts, sorted; delay equations and maps are not flows.
+def dysts_names(kind: str | None = None) -> list[str]:
+    """Names of the systems of the installed dysts, sorted.
 
-    Reads the metadata file only; dysts itself is not imported.
+    Reads files only; dysts itself is not imported. The map Duffing is called DuffingMap, since a flow has that name.
+
+    Parameters
+    ----------
+    kind : {"flow", "delay", "map"}, optional
+        Default: all.
 
     Examples
     --------
     >>> from chaosfit.bridges.dysts import dysts_names
-    >>> "Lorenz" in dysts_names()
-    True
+    >>> "Lorenz" in dysts_names("flow"), "Henon" in dysts_names("map"), "MackeyGlass" in dysts_names("delay")
+    (True, True, True)
     """
-    return sorted(name for name, entry in _database().items() if not entry["delay"])
+    if kind is not None and kind not in _KINDS:
+        raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+    return sorted(name for name, (each, _) in _database().items() if kind in (None, each))
 
 
 @dataclass(frozen=True)
-class DystsSystem(Flow):
-    """A flow of the dysts collection by name, with its published parameters.
+class DystsSystem(System):
+    """A system of the dysts collection by name, with its published parameters.
 
-    The right-hand side is dysts', evaluated for all trajectories at once where its code allows that; the integration
-    is chaosfit's. States are the raw variables of the equations: the 18 flows that dysts wraps to a bounded domain
-    after the integration are not wrapped here. The transient is 20 periods; random starts deviate from the documented
-    one by 1 % of the standard deviation of the attractor, which hardly changes the energy of conservative flows.
+    ``DystsSystem("Lorenz")`` is a `Flow`, ``DystsSystem("Henon")`` a `Map`, ``DystsSystem("MackeyGlass")`` a `DelayFlow`. The
+    equations are dysts', recorded once as elementary operations (see :mod:`chaosfit.numerics.trace`) and checked against
+    the original; the integration is chaosfit's. States are the raw variables of the equations: the 18 flows that dysts
+    wraps to a bounded domain after the integration are not wrapped here. The transient is 20 periods, 1000 iterations of
+    a map; random starts deviate from the documented one by 1 % of the standard deviation of the attractor, 0.1 % of
+    the documented start for maps, which hardly changes the energy of conservative systems.
 
     Parameters
     ----------
     name : str
         One of :func:`dysts_names`.
     tolerance : float
-        Relative and absolute local error of the integration.
+        Flows: relative and absolute error of the integration.
+    backend : {"taylor", "numba", "dop853"}
+        Flows: how they are integrated, see :func:`chaosfit.systems.integrate.integrate`.
+    max_step : float
+        Delay equations: upper limit of the time step, at most a five-hundredth of the period.
 
     Attributes
     ----------
+    kind : str
+        "flow", "delay" or "map".
     period : float
-        Dominant period; ``dt = period / 100``.
+        Dominant period, 1 for maps; ``dt = period / 100``, for maps 1.
+    published_exponents, published_dimension
+        Chaosfit's own measurement, see :mod:`chaosfit.systems.invariants`; None for another version of the parameters.
+    is_chaotic : bool or None
+        Whether the largest exponent is positive beyond three standard errors; None if it was not measured.
+    lyapunov_exponent : float or None
+        None also where the system is not known to be chaotic.
     database_lyapunov_exponents : tuple of float
-        Spectrum as stored in the dysts database, empty where it has none. Not reliable: tangent-flow
-        measurements differ by factors up to four. ``lyapunov_exponents`` is None therefore; measure with
-        :func:`chaosfit.systems.tangent.lyapunov_spectrum`.
+        Spectrum as stored in dysts, empty where it has none. Off by factors up to four, therefore not used.
     database_lyapunov_exponent : float
-        The separate database estimate of the largest exponent; it often contradicts the spectrum.
+        The separate database estimate of the largest exponent, NaN where there is none; it often contradicts the
+        spectrum.
     reference : str
         Citation from the database.
 
@@ -83,37 +112,44 @@ class DystsSystem(Flow):
     """
 
     name: str
-    period: float = field(init=False, repr=False, compare=False)
-    database_lyapunov_exponents: tuple[float, ...] = field(init=False, repr=False, compare=False)
-    database_lyapunov_exponent: float = field(init=False, repr=False, compare=False)
-    _start: np.ndarray = field(init=False, repr=False, compare=False)
-    _model: Any = field(init=False, repr=False, compare=False)
-    _transposed: bool = field(init=False, repr=False, compare=False)
-    _vectorised: bool = field(init=False, repr=False, compare=False)
+    kind = ""
 
-    def __post_init__(self) -> None:
-        """Build the dysts object and find out how its right-hand side may be called."""
-        if self.name not in dysts_names():
-            nearest = difflib.get_close_matches(self.name, dysts_names(), n=3) or dysts_names()[:3]
-            raise LookupError(f"dysts has no flow {self.name!r}; nearest names: {', '.join(nearest)}")
-        model, entry = _build(self.name), _database()[self.name]
-        start = np.atleast_2d(np.asarray(entry["initial_conditions"], float))[0]
-        attributes = {
-            "_model": model,
-            "_start": start,
-            "period": float(entry["period"]),
-            "dt": float(entry["period"]) / 100.0,
-            "transient": 20.0 * float(entry["period"]),
-            "initial_spread": 0.01 * np.asarray(entry["std"], float),
-            "database_lyapunov_exponents": tuple(entry["lyapunov_spectrum_estimated"] or ()),
-            "database_lyapunov_exponent": float(entry["maximum_lyapunov_estimated"]),
-            "reference": entry["citation"],
-            # dysts' own rhs unpacks the columns of (B, d); flows that replace it index variables first, as in (d, B).
-            "_transposed": "rhs" in vars(type(model)),
-        }
+    def __new__(cls, name: str = "", **options: Any):
+        """Make an object of the class that the kind of the system asks for."""
+        if cls is DystsSystem:
+            if name not in _database():
+                nearest = difflib.get_close_matches(name, _database(), n=3) or dysts_names()[:3]
+                raise LookupError(f"dysts has no system {name!r}; nearest names: {', '.join(nearest)}")
+            cls = {"flow": DystsFlow, "delay": DystsDelay, "map": DystsMap}[_database()[name][0]]
+        return object.__new__(cls)
+
+    def __reduce__(self):
+        options = {each.name: getattr(self, each.name) for each in fields(self) if each.init and each.name != "name"}
+        return _restored, (self.name, options)
+
+    def _set(self, **attributes: Any) -> None:
         for key, value in attributes.items():
             object.__setattr__(self, key, value)
-        self._probe()
+
+    def _read_database(self) -> None:
+        """Take what dysts and the table of invariants know."""
+        entry = _database()[self.name][1]
+        start = np.atleast_1d(np.asarray(entry["initial_conditions"], float)).ravel()
+        self._set(
+            _start=start[:1] if self.kind == "delay" else start,
+            _equations=_equations(self.name),
+            database_lyapunov_exponents=tuple(entry.get("lyapunov_spectrum_estimated") or ()),
+            database_lyapunov_exponent=float(entry.get("maximum_lyapunov_estimated", np.nan)),
+            reference=entry["citation"],
+        )
+        known = measured(self.name, self.parameters)
+        self._set(is_chaotic=None if known is None else known.is_chaotic)
+        if known is not None:
+            self._set(published_exponents=known.exponents, published_dimension=known.kaplan_yorke_dimension)
+        if self.kind != "map":
+            period = float(entry["period"])
+            self._set(period=period, dt=period / 100.0, transient=20.0 * period)
+            self._set(initial_spread=0.01 * np.asarray(entry["std"], float)[: self.dim])
 
     @property
     def dim(self) -> int:
@@ -128,63 +164,171 @@ class DystsSystem(Flow):
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the equations by name."""
-        return dict(self._model.params)
+        return dict(self._equations.parameters)
 
     @property
-    def lyapunov_exponents(self) -> None:
-        """None: the values of the database are not reliable."""
-        return None
+    def lyapunov_exponent(self) -> float | None:
+        """Largest measured exponent; None where it is not distinguishable from zero."""
+        return super().lyapunov_exponent if self.is_chaotic else None
+
+
+@dataclass(frozen=True)
+class DystsFlow(DystsSystem, Flow):
+    """A flow of dysts; made by ``DystsSystem(name)``."""
+
+    backend: str = field(default="taylor", kw_only=True)
+    kind = "flow"
+
+    def __post_init__(self) -> None:
+        """Read the equations."""
+        if self.tolerance <= 0.0:
+            raise ValueError(f"{self!r}: tolerance must be > 0")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"{self!r}: backend must be one of {', '.join(BACKENDS)}")
+        self._read_database()
+        self._set(time_dependent=self._equations.tape.time_dependent)
 
     @property
-    def kaplan_yorke_dimension(self) -> None:
-        """None: the values of the database are not reliable."""
-        return None
+    def tape(self) -> Tape:
+        """The right-hand side as elementary operations."""
+        return self._equations.tape
 
     def rhs(self, X, time=None):
         """Time derivative of every row at the times `time` (n,), which only time-dependent flows look at."""
-        time = np.zeros(len(X)) if time is None else time
-        return self._batch(X, time) if self._vectorised else self._rows(X, time)
+        return self._equations.tape.function(X, time)
 
-    def _batch(self, X: np.ndarray, time: np.ndarray) -> np.ndarray:
-        values = self._model.rhs(X.T if self._transposed else X, time)
-        out = np.empty(X.shape[::-1])
-        for variable in range(self.dim):
-            out[variable] = values[variable]
-        return out.T
+    def jacobian(self, X, time=None):
+        return self._equations.jacobian(X, time).reshape(len(X), self.dim, self.dim)
 
-    def _rows(self, X: np.ndarray, time: np.ndarray) -> np.ndarray:
-        return np.array([self._model.rhs(x, t) for x, t in zip(X, time, strict=True)], float)
 
-    def _probe(self) -> None:
-        """Compare batch with rows near the start, and different times with each other."""
-        rng = np.random.default_rng(0)
-        X = self.initial_state * (1.0 + 0.1 * rng.standard_normal((7, self.dim)))
-        time = self.period * rng.random(len(X))
-        with np.errstate(all="ignore"):
-            rows = self._rows(X, time)
-            still = self._rows(X, np.zeros(len(X)))
-            try:
-                vectorised = np.allclose(self._batch(X, time), rows, rtol=1e-10, atol=1e-12, equal_nan=True)
-            except (ValueError, TypeError, IndexError):
-                vectorised = False
-        object.__setattr__(self, "_vectorised", vectorised)
-        object.__setattr__(self, "time_dependent", not np.array_equal(rows, still, equal_nan=True))
+@dataclass(frozen=True)
+class DystsMap(DystsSystem, Map):
+    """A map of dysts; made by ``DystsSystem(name)``."""
+
+    kind = "map"
+    period = 1.0
+    transient = 1000.0
+
+    def __post_init__(self) -> None:
+        """Read the equations."""
+        self._read_database()
+        self._set(initial_spread=1e-3 * np.maximum(np.abs(self._start), 0.1))
+
+    def step(self, X):
+        return self._equations.values(X)
+
+    def jacobian(self, X):
+        if self._equations.tape is None:
+            return central_differences(self.step, X)
+        return self._equations.jacobian(X).reshape(len(X), self.dim, self.dim)
+
+
+@dataclass(frozen=True)
+class DystsDelay(DystsSystem, DelayFlow):
+    """A delay equation of dysts, of which one point is observed; made by ``DystsSystem(name)``."""
+
+    tau: float = field(init=False, repr=False, compare=False)
+    max_step: float = field(default=0.05, kw_only=True)
+    kind = "delay"
+
+    def __post_init__(self) -> None:
+        """Read the equations; the delay is one of their parameters."""
+        if self.max_step <= 0.0:
+            raise ValueError(f"{self!r}: max_step must be > 0")
+        self._read_database()
+        self._set(tau=float(self.parameters["tau"]), max_step=min(self.max_step, self.period / 500.0))
+
+    def rhs(self, X, X_delayed):
+        return self._equations.values(np.concatenate([X, X_delayed], axis=1))[:, :1]
+
+    def jacobians(self, X, X_delayed):
+        both = self._equations.jacobian(np.concatenate([X, X_delayed], axis=1))
+        return both[:, :1, None], both[:, 1:2, None]
+
+
+def _restored(name: str, options: dict[str, Any]) -> DystsSystem:
+    return DystsSystem(name, **options)
+
+
+# ---------------------------------------------------------------------- what dysts says
+@dataclass(frozen=True)
+class _Equations:
+    """The equations of one system, read once per process; `tape` is None for the one map that solves equations."""
+
+    parameters: dict[str, Any]
+    tape: Tape | None
+    values: Any
+    jacobian: Any
 
 
 @cache
-def _database() -> dict[str, dict[str, Any]]:
+def _database() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Kind and metadata of every system that exists as code; the metadata name three maps that do not."""
     spec = find_spec("dysts")
     if spec is None or spec.origin is None:
-        raise ImportError('the flows of dysts need the package dysts: pip install "chaosfit[dysts]"')
-    path = Path(spec.origin).parent / "data" / "chaotic_attractors.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise ImportError('the systems of dysts need the package dysts: pip install "chaosfit[dysts]"')
+    folder = Path(spec.origin).parent
+    flows, maps = (
+        json.loads((folder / "data" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("chaotic_attractors", "discrete_maps")
+    )
+    written = re.findall(r"^class (\w+)\(", (folder / "maps.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = {name: ("delay" if entry["delay"] else "flow", entry) for name, entry in flows.items()}
+    known_as = {original: name for name, original in _RENAMED.items()}
+    return found | {known_as.get(name, name): ("map", maps[name]) for name in maps if name in written}
 
 
-def _build(name: str) -> Any:
+@cache
+def _equations(name: str) -> _Equations:
+    kind = _database()[name][0]
     with _untouched_global_state():
         import dysts.flows
+        import dysts.maps
 
-        return getattr(dysts.flows, name)()
+        model = _plain(getattr(dysts.maps if kind == "map" else dysts.flows, _RENAMED.get(name, name)))()
+    start = np.atleast_1d(np.asarray(_database()[name][1]["initial_conditions"], float)).ravel()
+    if kind == "flow":
+        return _recorded(name, model, lambda x, time: model.rhs(x, time), start)
+    if kind == "map":
+        return _recorded(name, model, lambda x, time: model._rhs(*x, *model.param_list), start)
+    return _recorded(name, model, lambda x, time: [model._rhs(*x, time, *model.param_list), 0.0], start[:2])
+
+
+def _recorded(name: str, model: Any, function: Any, start: np.ndarray) -> _Equations:
+    """Record a function and check the record against it near the start."""
+    parameters = dict(model.params)
+
+    def rows(X: np.ndarray, time: np.ndarray | None = None) -> np.ndarray:
+        time = np.zeros(len(X)) if time is None else time
+        return np.array([np.ravel(function(x, t)) for x, t in zip(X, time, strict=True)], float)
+
+    try:
+        tape = trace(function, len(start))
+    except TraceError:
+        return _Equations(parameters, None, rows, None)
+    rng = np.random.default_rng(0)
+    X, time = start * (1.0 + 0.01 * rng.standard_normal((7, len(start)))), rng.random(7)
+    with np.errstate(all="ignore"):
+        if not np.allclose(tape.function(X, time), rows(X, time), rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise RuntimeError(f"the recorded equations of {name} differ from those of the installed dysts")
+    return _Equations(parameters, tape, tape.function, tape.jacobian().function)
+
+
+def _plain(model: type) -> type:
+    """The class with plain Python functions: without numba's, and with a `max` that understands symbols."""
+    methods: dict[str, Any] = {}
+    for owner in reversed(model.__mro__):
+        for key, value in vars(owner).items():
+            function = getattr(value, "__func__", value)
+            function = getattr(function, "__func__", function)
+            function = getattr(function, "py_func", function)
+            if isinstance(function, types.FunctionType) and function.__module__ == model.__module__:
+                namespace = {**function.__globals__, "max": np.maximum}
+                plain = types.FunctionType(
+                    function.__code__, namespace, key, function.__defaults__, function.__closure__
+                )
+                methods[key] = staticmethod(plain) if isinstance(value, staticmethod) else plain
+    return type(model.__name__, (model,), methods)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from chaosfit.systems.system import System
+from chaosfit.systems.system import System, central_differences
 
-__all__ = ["DelayFlow", "MackeyGlass"]
+__all__ = ["DelayFlow", "MackeyGlass", "method_of_steps"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,24 @@ class DelayFlow(System):
     def rhs(self, X: np.ndarray, X_delayed: np.ndarray) -> np.ndarray:
         """Time derivative of every row, (n, dim), from the state and the state one delay ago."""
 
+    def jacobians(self, X: np.ndarray, X_delayed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the right-hand side by the state and by the delayed state, each (n, dim, dim)."""
+        both = np.concatenate([X, X_delayed], axis=1)
+        joint = central_differences(lambda Z: self.rhs(Z[:, : self.dim], Z[:, self.dim :]), both)
+        return joint[:, :, : self.dim], joint[:, :, self.dim :]
+
+    @property
+    def steps_per_delay(self) -> int:
+        """Time steps in one delay."""
+        return int(np.ceil(self.tau / self.max_step))
+
     def _trajectories(self, starts, n_steps, dt, transient):
         times = transient + dt * np.arange(n_steps)
-        n_delay = int(np.ceil(self.tau / self.max_step))
-        step = self.tau / n_delay
-        states, slopes = self._history(starts, n_delay, step, int(np.ceil(times[-1] / step)) + 1)
+        step = self.tau / self.steps_per_delay
+        shape = (self.steps_per_delay + 1, *starts.shape)
+        past, middles = np.broadcast_to(starts, shape), np.broadcast_to(starts, (shape[0] - 1, *starts.shape))
+        states, slopes, _ = method_of_steps(self.rhs, past, middles, step, int(np.ceil(times[-1] / step)) + 1)
+        states, slopes = states[self.steps_per_delay :], slopes[self.steps_per_delay :]
         index = np.minimum((times / step).astype(int), len(states) - 2)
         fraction = (times / step - index)[:, None, None]
         left, right = states[index], states[index + 1]
@@ -51,24 +65,49 @@ class DelayFlow(System):
             bend = (1.0 - fraction) * (step * slopes[index] - rise) - fraction * (step * slopes[index + 1] - rise)
             return np.swapaxes(left + fraction * (rise + (1.0 - fraction) * bend), 0, 1)
 
-    def _history(self, starts, n_delay, step, n_steps) -> tuple[np.ndarray, np.ndarray]:
-        """States and slopes on the step grid from time 0 on, each (n_steps + 1, B, dim)."""
-        states = np.empty((n_delay + n_steps + 1, *starts.shape))
-        slopes, middles = np.empty_like(states), np.empty_like(states)
-        states[: n_delay + 1] = middles[:n_delay] = starts
-        with np.errstate(all="ignore"):
-            slopes[n_delay] = self.rhs(starts, starts)
-            for past in range(n_steps):
-                now = past + n_delay
-                x, k1 = states[now], slopes[now]
-                k2 = self.rhs(x + step / 2.0 * k1, middles[past])
-                k3 = self.rhs(x + step / 2.0 * k2, middles[past])
-                k4 = self.rhs(x + step * k3, states[past + 1])
-                x_new = x + step / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
-                slope = self.rhs(x_new, states[past + 1])
-                states[now + 1], slopes[now + 1] = x_new, slope
-                middles[now] = (x + x_new) / 2.0 + step / 8.0 * (k1 - slope)
-        return states[n_delay:], slopes[n_delay:]
+
+def method_of_steps(
+    rhs: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    past: np.ndarray,
+    past_middles: np.ndarray,
+    step: float,
+    n_steps: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Continue a history by `n_steps` Runge-Kutta steps.
+
+    Parameters
+    ----------
+    rhs : callable
+        Of the states and the states one delay ago, each (B, d).
+    past : array (N + 1, B, d)
+        States on the step grid over one delay, N steps.
+    past_middles : array (N, B, d)
+        States in the middles of these steps.
+    step : float
+    n_steps : int
+
+    Returns
+    -------
+    states, slopes : array (N + 1 + n_steps, B, d)
+        The slopes of the first N states are not defined.
+    middles : array (N + n_steps, B, d)
+    """
+    n_delay = len(past_middles)
+    states = np.concatenate([past, np.empty((n_steps, *past.shape[1:]))])
+    middles = np.concatenate([past_middles, np.empty((n_steps, *past.shape[1:]))])
+    slopes = np.empty_like(states)
+    with np.errstate(all="ignore"):
+        slopes[n_delay] = rhs(states[n_delay], states[0])
+        for delayed in range(n_steps):
+            now = delayed + n_delay
+            x, k1 = states[now], slopes[now]
+            k2 = rhs(x + step / 2.0 * k1, middles[delayed])
+            k3 = rhs(x + step / 2.0 * k2, middles[delayed])
+            k4 = rhs(x + step * k3, states[delayed + 1])
+            states[now + 1] = x + step / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
+            slopes[now + 1] = rhs(states[now + 1], states[delayed + 1])
+            middles[now] = (x + states[now + 1]) / 2.0 + step / 8.0 * (k1 - slopes[now + 1])
+    return states, slopes, middles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from chaosfit.systems.system import Flow
 
-__all__ = ["Lorenz63", "Lorenz96", "Rossler"]
+__all__ = ["Lorenz63", "Lorenz96", "Rossler", "TwoScaleLorenz96"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,3 +184,83 @@ class Lorenz96(Flow):
     def _neighbours(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ring = np.concatenate([X[:, -2:], X, X[:, :1]], axis=1)
         return ring[:, 1:-2], ring[:, 3:], ring[:, :-3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoScaleLorenz96(Flow):
+    """Lorenz's ring of slow sites, each coupled to small and fast ones: weather and convection.
+
+    dX_k/dt = (X_(k+1) - X_(k-2)) X_(k-1) - X_k + forcing - (h c / b) sum_j Y_(j,k),
+    dY_i/dt = c b (Y_(i-1) - Y_(i+2)) Y_(i+1) - c Y_i + (h c / b) X_(site of i),
+
+    all fast variables on one ring. A sample is (X, Y), the fast variables site after site.
+
+    Parameters
+    ----------
+    n_variables, n_fast : int
+        Slow sites, >= 4, and fast variables per site, >= 1; published: 36 and 10.
+    forcing, coupling : float
+        Published: 10 and 1 (h).
+    time_ratio, space_ratio : float
+        How much faster (c) and smaller (b) the fast variables are; published: 10 and 10.
+    tolerance : float
+        Local error of the integration.
+
+    References
+    ----------
+    Lorenz, Predictability: a problem partly solved, ECMWF seminar 1995, reprinted in Palmer, Hagedorn (eds.), 2006,
+    doi:10.1017/CBO9780511617652.004.
+
+    Examples
+    --------
+    >>> from chaosfit.systems.flows import TwoScaleLorenz96
+    >>> TwoScaleLorenz96(n_variables=4, n_fast=3).simulate(10, transient=1.0, random_state=0).shape
+    (10, 16)
+    """
+
+    n_variables: int = 36
+    n_fast: int = 10
+    forcing: float = 10.0
+    coupling: float = 1.0
+    time_ratio: float = 10.0
+    space_ratio: float = 10.0
+
+    name = "two_scale_lorenz96"
+    dt = 0.01
+    transient = 10.0
+    initial_spread = 0.1
+    reference = "doi:10.1017/CBO9780511617652.004"
+
+    def __post_init__(self) -> None:
+        """Refuse rings on which the neighbours of a site coincide."""
+        super().__post_init__()
+        for name, least in (("n_variables", 4), ("n_fast", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(f"TwoScaleLorenz96: {name} must be an integer >= {least}, got {value!r}")
+
+    @property
+    def dim(self) -> int:
+        """Number of slow and fast variables together."""
+        return int(self.n_variables * (1 + self.n_fast))
+
+    @property
+    def initial_state(self) -> np.ndarray:
+        """Slow sites at half the forcing, fast variables at rest."""
+        return np.repeat([0.5 * self.forcing, 0.0], [self.n_variables, self.n_variables * self.n_fast])
+
+    def rhs(self, X):
+        K, c, b = self.n_variables, self.time_ratio, self.space_ratio
+        slow, fast = X[:, :K], X[:, K:]
+        behind, ahead, far = Lorenz96._neighbours(slow)
+        # The fast ring turns the other way round.
+        after, before, beyond = (ring[:, ::-1] for ring in Lorenz96._neighbours(fast[:, ::-1]))
+        exchange = self.coupling * c / b
+        load = exchange * fast.reshape(len(X), K, self.n_fast).sum(axis=2)
+        return np.concatenate(
+            [
+                (ahead - far) * behind - slow + self.forcing - load,
+                c * b * (before - beyond) * after - c * fast + exchange * np.repeat(slow, self.n_fast, axis=1),
+            ],
+            axis=1,
+        )

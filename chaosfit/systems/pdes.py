@@ -84,21 +84,50 @@ class KuramotoSivashinsky(System):
         return starts - starts.mean(axis=1, keepdims=True)
 
     def _advance(self, starts, n_samples, dt, time):
-        wavenumber = 2.0 * np.pi / self.length * np.arange(self.dim // 2 + 1)
-        n_substeps = int(np.ceil(dt / self.max_step * (1.0 - 1e-12)))
-        coefficients = etdrk4(wavenumber**2 - wavenumber**4, dt / n_substeps)
-        derivative = -0.5j * wavenumber
-        # The first derivative of the highest resolved wave is not representable on the grid.
-        derivative[-1] = 0.0
-
-        def advection(v: np.ndarray) -> np.ndarray:
-            return derivative * np.fft.rfft(np.fft.irfft(v, self.dim) ** 2)
-
+        slope = self._slope
+        advance = self._propagator(dt, lambda u: slope * np.fft.rfft(u**2))
         out = np.empty((len(starts), n_samples, self.dim))
         out[:, 0], v = starts, np.fft.rfft(starts)
         with np.errstate(all="ignore"):
             for sample in range(1, n_samples):
-                for _ in range(n_substeps):
-                    v = etdrk4_step(v, advection, coefficients)
+                v = advance(v)
                 out[:, sample] = np.fft.irfft(v, self.dim)
         return out
+
+    def advance_tangent(self, x: np.ndarray, frame: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """Advance states (B, dim) and tangent vectors (B, dim, k), w_t = -(u w)_x - w_xx - w_xxxx, by dt."""
+        # Row 0 is the state, the other rows are the tangent vectors; (u^2)' = 2 u w.
+        rows = np.concatenate([x[:, None], np.swapaxes(frame, 1, 2)], axis=1)
+
+        slope, factor = self._slope, np.full((rows.shape[1], 1), 2.0)
+        factor[0] = 1.0
+
+        def products(u: np.ndarray) -> np.ndarray:
+            return slope * np.fft.rfft(factor * u[:, :1] * u)
+
+        rows = np.fft.irfft(self._propagator(dt, products)(np.fft.rfft(rows)), self.dim)
+        return rows[:, 0], np.swapaxes(rows[:, 1:], 1, 2)
+
+    @property
+    def _wavenumber(self) -> np.ndarray:
+        return 2.0 * np.pi / self.length * np.arange(self.dim // 2 + 1)
+
+    @property
+    def _slope(self) -> np.ndarray:
+        """The operator -(1/2) d/dx."""
+        slope = -0.5j * self._wavenumber
+        # The first derivative of the highest resolved wave is not representable on the grid.
+        slope[-1] = 0.0
+        return slope
+
+    def _propagator(self, dt, products):
+        """Advance Fourier coefficients by dt; `products` gives the nonlinear term from the values u."""
+        n_substeps = int(np.ceil(dt / self.max_step * (1.0 - 1e-12)))
+        coefficients = etdrk4(self._wavenumber**2 - self._wavenumber**4, dt / n_substeps)
+
+        def advance(v: np.ndarray) -> np.ndarray:
+            for _ in range(n_substeps):
+                v = etdrk4_step(v, lambda w: products(np.fft.irfft(w, self.dim)), coefficients)
+            return v
+
+        return advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -11,10 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chaosfit.numerics.integrate import integrate, integrate_batch
+from chaosfit.numerics.integrate import integrate_batch, integrate_implicit
+from chaosfit.numerics.taylor import integrate_taylor
+from chaosfit.numerics.trace import Tape, TraceError, trace
+from chaosfit.systems.cache import cached
 from chaosfit.validation import check_n_steps
 
-__all__ = ["Flow", "Map", "System"]
+__all__ = ["BACKENDS", "Flow", "Map", "System"]
+
+BACKENDS = ("taylor", "numba", "dop853")
+"""How a flow can be integrated; see :func:`chaosfit.systems.integrate.integrate`."""
+# Above, it takes Python longer to read the generated code than arrays need for the whole job.
+_MOST_OPERATIONS = 1000
 
 
 class System(ABC):
@@ -48,7 +57,7 @@ class System(ABC):
     transient: float
     initial_spread: float | tuple[float, ...] | np.ndarray
     # Parameters that change the accuracy, not the system.
-    numerical_parameters: tuple[str, ...] = ("tolerance", "max_step", "n_points")
+    numerical_parameters: tuple[str, ...] = ("tolerance", "max_step", "n_points", "backend")
     published_exponents: tuple[float, ...] | None = None
     published_dimension: float | None = None
     reference: str
@@ -148,7 +157,8 @@ class System(ABC):
             transient = self.transient if x0 is None else 0.0
         transient = _checked_time("transient", transient, positive=False)
         starts, single = self._starts(x0, n_trajectories, random_state)
-        states = self._trajectories(starts, n_steps, dt, transient)
+        call = ("simulate", starts, n_steps, dt, transient)
+        states = cached(self, call, lambda: self._trajectories(starts, n_steps, dt, transient))
         if not np.isfinite(states).all():
             row = int(np.argmin(np.isfinite(states).all(axis=(1, 2))))
             raise ValueError(
@@ -203,6 +213,8 @@ class Flow(System):
     tolerance: float = 1e-10
     # True: rhs and jacobian take the time (n,) as their second argument.
     time_dependent = False
+    # Arrays of many states are fastest here; `chaosfit.systems.integrate` says which other ways there are.
+    backend = "dop853"
 
     def __post_init__(self) -> None:
         """Refuse a tolerance that no step can meet."""
@@ -218,15 +230,45 @@ class Flow(System):
         """Jacobian of the right-hand side at every row, (n, dim, dim); central differences unless overridden."""
         return central_differences(self.rhs, X, *time)
 
+    @functools.cached_property
+    def tape(self) -> Tape | None:
+        """The right-hand side as elementary operations; None where it cannot be traced."""
+        try:
+            return trace(self._row, self.dim)
+        except TraceError:
+            return None
+
+    def _row(self, x: np.ndarray, time: Any) -> np.ndarray:
+        return self.rhs(x[None], *([np.array([time])] if self.time_dependent else []))[0]
+
     def _advance(self, starts, n_samples, dt, time):
-        t = time + dt * np.arange(n_samples)
-        # An escape is certain long before it overflows, and ever more expensive on the way.
-        bound = 1e6 * (1.0 + np.nanmax(np.abs(starts), initial=0.0))
-        options = {"rtol": self.tolerance, "atol": self.tolerance, "bound": bound}
-        options["time_dependent"] = self.time_dependent
-        out = integrate_batch(self.rhs, starts, t, **options)
-        for row in np.flatnonzero(~np.isfinite(out[:, -1]).all(axis=1)):
-            out[row] = integrate(self.rhs, starts[row], t, **options)
+        return self._solve(starts, time + dt * np.arange(n_samples), self.tolerance, self.backend)
+
+    def _solve(self, starts: np.ndarray, t: np.ndarray, rtol: float, backend: str) -> np.ndarray:
+        """Trajectories (B, T, dim) at the times t, by an implicit method if they turn out to be stiff."""
+        # An escape is certain long before it overflows, and ever more expensive on the way. Phases only drift.
+        with np.errstate(all="ignore"):
+            slopes = self.rhs(starts, *([np.full(len(starts), t[0])] if self.time_dependent else []))
+            reach = np.abs(starts) + (t[-1] - t[0]) * np.abs(slopes)
+        bound = 1e6 * (1.0 + np.max(reach, initial=0.0, where=np.isfinite(reach)))
+        options = {"rtol": rtol, "atol": rtol, "bound": bound}
+        if backend == "dop853":
+            out = integrate_batch(self.rhs, starts, t, time_dependent=self.time_dependent, **options)
+        elif self.tape is None:
+            raise ValueError(f"{self!r} cannot be traced, which backend={backend!r} needs; use backend='dop853'")
+        elif backend == "numba":
+            # numba takes a while to load.
+            from chaosfit.numerics.compiled import integrate_compiled, require_numba
+
+            require_numba()
+            out = integrate_compiled(self.tape, starts, t, **options)
+        elif len(self.tape.operations) > _MOST_OPERATIONS:
+            raise ValueError(f"{self!r} is too large for generated code; use backend='numba' or 'dop853'")
+        else:
+            out = np.array([integrate_taylor(self.tape, start, t, **options) for start in starts])
+        for row in np.flatnonzero(~np.isfinite(out[:, -1]).all(axis=1) & np.isfinite(starts).all(axis=1)):
+            other = integrate_implicit(self.rhs, starts[row], t, time_dependent=self.time_dependent, **options)
+            out[row] = max(out[row], other, key=lambda states: np.isfinite(states).all(axis=1).sum())
         return out
 
 

@@ -1,6 +1,9 @@
 import importlib.util
+import pickle
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,19 +11,47 @@ from scipy.integrate import solve_ivp
 
 from chaosfit.bridges import dysts as bridge
 from chaosfit.bridges.dysts import DystsSystem, dysts_names
+from chaosfit.systems.delays import DelayFlow, MackeyGlass
 from chaosfit.systems.flows import Lorenz63
+from chaosfit.systems.system import Flow, Map, central_differences
 from chaosfit.systems.tangent import lyapunov_spectrum
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("dysts") is None, reason="needs dysts")
 
 
-def test_names_are_the_flows_and_come_without_importing_dysts():
+def dysts_flows():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that numba is missing
+        import dysts.flows
+    return dysts.flows
+
+
+def test_names_come_without_importing_dysts():
     code = (
-        "import sys; from chaosfit.bridges.dysts import dysts_names; names = dysts_names(); "
-        "assert 'dysts' not in sys.modules; assert 'Lorenz' in names and 'MackeyGlass' not in names; print(len(names))"
+        "import sys; from chaosfit.bridges.dysts import dysts_names; "
+        "print(*(len(dysts_names(k)) for k in (None, 'flow', 'delay', 'map'))); assert 'dysts' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == len(dysts_names()) > 100
+    everything, *kinds = map(int, done.stdout.split())
+    assert everything == sum(kinds)
+    assert kinds[0] >= 129
+    assert kinds[1:] == [6, 23]
+    with pytest.raises(ValueError, match="kind must be one of flow, delay, map, got 'pde'"):
+        dysts_names("pde")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("Lorenz", Flow), ("Henon", Map), ("DuffingMap", Map), ("VossDelay", DelayFlow)]
+)
+def test_each_kind_is_a_system_of_its_kind(name, kind):
+    system = DystsSystem(name)
+    assert isinstance(system, kind)
+    assert isinstance(system, DystsSystem)
+    assert system.name == name
+    x = system.simulate(50, transient=2.0, random_state=0, n_trajectories=2)
+    assert x.shape == (2, 50, system.dim)
+    assert pickle.loads(pickle.dumps(system)) == system
+    assert eval(repr(system), vars(bridge)) == system
 
 
 def test_lorenz_is_lorenz63():
@@ -28,31 +59,68 @@ def test_lorenz_is_lorenz63():
     np.testing.assert_allclose(DystsSystem("Lorenz").simulate(201, x0=[1.0, 2.0, 20.0], dt=0.01), ours, atol=1e-7)
 
 
-# Columns unpacked, variables indexed first, matrix products that no batch passes, branches, explicit time.
-@pytest.mark.parametrize("name", ["Halvorsen", "Lorenz96", "Hopfield", "MacArthur", "Chua", "DoublePendulum", "Torus"])
-def test_batched_right_hand_side_equals_rows(name):
-    system = DystsSystem(name)
+# Columns unpacked, variables indexed first, matrix products and minima, branches, a maximum, a sum, explicit time.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Halvorsen", "Lorenz96", "Hopfield", "MacArthur", "Chua", "DoublePendulum", "BelousovZhabotinsky"),
+        *("InteriorSquirmer", "MultiChua", "SprottMore", "Torus"),
+    ],
+)
+def test_recorded_right_hand_side_equals_the_original(name):
+    system, original = DystsSystem(name), getattr(dysts_flows(), name)()
     rng = np.random.default_rng(1)
     X = system.initial_state * (1.0 + 0.1 * rng.standard_normal((5, system.dim)))
     time = system.period * rng.random(5)
-    rows = np.array([np.asarray(system._model.rhs(x, t), float) for x, t in zip(X, time, strict=True)])
+    rows = np.array([np.ravel(original.rhs(x, t)) for x, t in zip(X, time, strict=True)], float)
     np.testing.assert_allclose(system.rhs(X, time), rows, rtol=1e-10)
+    slopes = central_differences(system.rhs, X, time)
+    np.testing.assert_allclose(system.jacobian(X, time), slopes, rtol=1e-5, atol=1e-5 * np.abs(slopes).max())
 
 
-def test_what_cannot_be_batched_is_known():
-    assert DystsSystem("Halvorsen")._vectorised
-    assert DystsSystem("Lorenz96")._vectorised
-    assert not DystsSystem("MacArthur")._vectorised
+def test_recorded_jacobian_equals_the_one_of_dysts():
+    system, original = DystsSystem("Rossler"), dysts_flows().Rossler()
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(system.jacobian(x[None])[0], original.jac(x, 0.0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["Henon", "Ikeda", "Chebyshev", "KaplanYorke", "Baker", "Logistic", "Hopalong"])
+def test_maps_iterate_like_the_original(name):
+    system = DystsSystem(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import dysts.maps
+
+        original = getattr(dysts.maps, name)().make_trajectory(8)
+    ours = system.simulate(9, x0=system.initial_state)
+    np.testing.assert_allclose(ours[1:], original.reshape(8, -1), rtol=1e-9)
+    X = system.simulate(20, random_state=0)
+    inside = np.abs(X - 0.5).min(axis=1) > 1e-3  # central differences do not see the jump of x mod 1 beside them
+    np.testing.assert_allclose(
+        system.jacobian(X)[inside], central_differences(system.step, X)[inside], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_delay_equation_is_the_original():
+    system = DystsSystem("MackeyGlass")
+    own = MackeyGlass(tau=16.0, max_step=system.max_step)
+    x = system.simulate(300, dt=1.0, x0=[0.5])
+    np.testing.assert_allclose(x, own.simulate(300, dt=1.0, x0=[0.5]), rtol=1e-10)
+    voss = DystsSystem("VossDelay")
+    coarse, fine = (replace(voss, max_step=h).simulate(100, x0=[0.3]) for h in (0.02, 0.005))
+    np.testing.assert_allclose(coarse, fine, atol=1e-5)
+    with pytest.raises(ValueError, match="max_step must be > 0"):
+        DystsSystem("VossDelay", max_step=0.0)
 
 
 def test_explicit_time_reaches_the_equation():
-    system = DystsSystem("Torus")
+    system, original = DystsSystem("Torus"), dysts_flows().Torus()
     assert system.time_dependent
     assert not DystsSystem("Rossler").time_dependent
     ours = system.simulate(101, x0=system.initial_state)
     t = system.dt * np.arange(101)
     reference = solve_ivp(
-        lambda time, x: system._model.rhs(x, time),
+        lambda time, x: original.rhs(x, time),
         (0.0, t[-1]),
         system.initial_state,
         method="DOP853",
@@ -60,7 +128,16 @@ def test_explicit_time_reaches_the_equation():
         rtol=1e-12,
         atol=1e-12,
     )
-    np.testing.assert_allclose(ours, reference.y.T, atol=1e-7)
+    np.testing.assert_allclose(ours, reference.y.T, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"tolerance": 0.0}, "tolerance must be > 0"), ({"backend": "euler"}, "must be one of taylor, numba, dop853")],
+)
+def test_impossible_options_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        DystsSystem("Lorenz", **options)
 
 
 def test_sampling_follows_the_period():
@@ -73,12 +150,10 @@ def test_sampling_follows_the_period():
 
 def test_database_exponents_are_marked_as_such():
     system = DystsSystem("Lorenz")
-    assert system.lyapunov_exponents is None
-    assert system.kaplan_yorke_dimension is None
     assert system.database_lyapunov_exponent == pytest.approx(0.89, abs=0.01)
     assert len(system.database_lyapunov_exponents) == 3
     assert system.parameters["sigma"] == 10
-    assert repr(system) == "DystsSystem(tolerance=1e-10, name='Lorenz')"
+    assert repr(system) == "DystsFlow(tolerance=1e-10, name='Lorenz', backend='taylor')"
     assert system != DystsSystem("Rossler")
 
 
@@ -96,10 +171,8 @@ def test_global_random_state_is_untouched():
 
 
 def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(LookupError, match="dysts has no flow 'Lorentz'; nearest names: Lorenz"):
+    with pytest.raises(LookupError, match="dysts has no system 'Lorentz'; nearest names: Lorenz"):
         DystsSystem("Lorentz")
-    with pytest.raises(LookupError, match="no flow 'MackeyGlass'"):
-        DystsSystem("MackeyGlass")
 
 
 def test_missing_package_says_how_to_install_it(monkeypatch):
@@ -110,8 +183,18 @@ def test_missing_package_says_how_to_install_it(monkeypatch):
     bridge._database.cache_clear()
 
 
-@pytest.mark.slow
-def test_every_flow_can_be_simulated():
-    for name in dysts_names():
+@pytest.mark.parametrize("kind", ["flow", "map"])
+def test_every_system_can_be_simulated(kind):
+    for name in dysts_names(kind):
         system = DystsSystem(name)
-        assert system.simulate(20, transient=system.period, random_state=0).shape == (20, system.dim), name
+        transient = 0.0 if kind == "flow" else 100.0
+        x = system.simulate(50, transient=transient, random_state=0)
+        assert x.shape == (50, system.dim), name
+
+
+@pytest.mark.slow
+def test_every_delay_equation_can_be_simulated():
+    for name in dysts_names("delay"):
+        system = DystsSystem(name)
+        x = system.simulate(200, transient=2.0 * system.period, random_state=0)[:, 0]
+        assert 0.05 < x.std() < 10.0, name

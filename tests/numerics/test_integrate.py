@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from chaosfit.numerics.integrate import integrate, integrate_batch, integrate_driven
+from chaosfit.numerics.integrate import integrate_batch, integrate_driven, integrate_implicit
 
 
 def lorenz(X):
@@ -134,7 +134,7 @@ def test_integrate_falls_back_to_an_implicit_method_for_a_stiff_equation():
         return np.array([X[:, 1], 1e5 * (1.0 - X[:, 0] ** 2) * X[:, 1] - X[:, 0]]).T
 
     t = np.linspace(0.0, 2.0, 3)
-    out = integrate(van_der_pol, [2.0, 0.0], t, rtol=1e-8, atol=1e-8, max_steps=500)
+    out = integrate_implicit(van_der_pol, [2.0, 0.0], t, rtol=1e-8, atol=1e-8, max_steps=500)
     reference = solve_ivp(
         lambda _, x: van_der_pol(x[None])[0],
         (0.0, 2.0),
@@ -147,8 +147,8 @@ def test_integrate_falls_back_to_an_implicit_method_for_a_stiff_equation():
     np.testing.assert_allclose(out, reference.y.T, rtol=1e-5)
 
 
-def test_integrate_returns_nan_behind_a_blow_up():
-    out = integrate(lambda X: X**2, [1.0], [0.0, 0.5, 2.0])
+def test_implicit_returns_nan_behind_a_blow_up():
+    out = integrate_implicit(lambda X: X**2, [1.0], [0.0, 0.5, 2.0])
     assert out[1, 0] == pytest.approx(2.0, rel=1e-8)
     assert np.isnan(out[2, 0])
 

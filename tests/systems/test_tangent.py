@@ -78,7 +78,8 @@ def test_central_differences_replace_a_missing_jacobian():
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"system": MackeyGlass()}, TypeError, "needs a Flow or a Map, got MackeyGlass"),
+        ({"system": object()}, TypeError, "needs a Flow or a Map, or a delay equation, got object"),
+        ({"system": MackeyGlass(max_step=8.5), "n_exponents": 6}, ValueError, r"n_exponents must lie in 1..5, got 6"),
         ({"system": Henon(), "n_exponents": 3}, ValueError, r"n_exponents must lie in 1..2, got 3"),
         ({"system": Henon(), "n_trajectories": 1}, ValueError, "n_trajectories must be >= 2"),
         ({"system": Henon(), "n_steps": 0}, ValueError, "n_steps must be an integer >= 1"),
