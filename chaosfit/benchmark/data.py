@@ -56,6 +56,8 @@ class Dataset:
         Where the rows come from.
     discrete_time : bool
         Whether the rows are known to be iterates of a map: then no differential equation describes them.
+    tuning : ndarray of shape (n', d) or None
+        An independent trajectory on which methods may be chosen.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Dataset:
     exponent_source: str = "unknown"
     source: str = "array"
     discrete_time: bool = False
+    tuning: np.ndarray | None = None
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -27,7 +27,8 @@ class Protocol:
     n_train : int
         Rows of the first part.
     n_context : int
-        Rows before a start that every method is shown, all of them after the training rows.
+        Rows before a start that every method is shown, all of them after the training rows. 0: the only forecast
+        goes on from the last training row.
     n_starts, horizon : int
         Number of forecasts and of steps in each.
     score_steps : int
@@ -39,6 +40,11 @@ class Protocol:
         Scaled error up to which a forecast is valid.
     random_state : int
         Seed of the noise, and of every method that has a `random_state`.
+    noisy_truth : bool
+        Whether the rows that forecasts are judged against have the noise, too, as in some publications.
+    chosen_on : {"context", "train"}
+        Where methods that choose among others do so: on the training rows, or on an independent trajectory
+        that the data hold for tuning. Then they are refitted to the training rows.
     """
 
     n_train: int
@@ -49,6 +55,8 @@ class Protocol:
     noise: float = 0.0
     threshold: float = 0.4
     random_state: int = 0
+    noisy_truth: bool = False
+    chosen_on: str = "context"
 
     @property
     def n_rows(self) -> int:
@@ -136,20 +144,24 @@ class Split:
     Attributes
     ----------
     train : ndarray of shape (n_train, d)
-    contexts : ndarray of shape (B, n_context, d)
+    contexts : ndarray of shape (B, n_context, d), or None
+        None: the forecast goes on from the training rows.
     targets : ndarray of shape (B, horizon, d)
-        The truth, without noise.
+        The truth.
     scale : ndarray of shape (d,)
         Standard deviation of the training rows without noise: the unit of error.
     starts : ndarray of shape (B,)
         Row number of the first step of each forecast.
+    tuning : ndarray of shape (n, d), or None
+        An independent trajectory on which methods are chosen.
     """
 
     train: np.ndarray
-    contexts: np.ndarray
+    contexts: np.ndarray | None
     targets: np.ndarray
     scale: np.ndarray
     starts: np.ndarray
+    tuning: np.ndarray | None = None
 
 
 def split(data: Dataset, protocol: Protocol) -> Split:
@@ -158,18 +170,23 @@ def split(data: Dataset, protocol: Protocol) -> Split:
     first, last = protocol.n_train + protocol.n_context, len(X) - protocol.horizon
     if last < first:
         raise ValueError(f"the protocol needs {first + protocol.horizon} rows, the data have {len(X)}.")
-    starts = np.unique(np.linspace(first, last, protocol.n_starts).astype(int))
+    going_on = protocol.n_context == 0
+    starts = np.array([first]) if going_on else np.unique(np.linspace(first, last, protocol.n_starts).astype(int))
     scale = X[: protocol.n_train].std(axis=0)
-    seen = X
+    seen, tuning = X, data.tuning if protocol.chosen_on == "train" else None
     if protocol.noise:
         rng = np.random.default_rng(protocol.random_state)
         seen = X + protocol.noise * scale * rng.standard_normal(X.shape)
+        if tuning is not None:
+            tuning = tuning + protocol.noise * tuning.std(axis=0) * rng.standard_normal(tuning.shape)
+    truth = seen if protocol.noisy_truth else X
     return Split(
         train=seen[: protocol.n_train],
-        contexts=np.stack([seen[start - protocol.n_context : start] for start in starts]),
-        targets=np.stack([X[start : start + protocol.horizon] for start in starts]),
+        contexts=None if going_on else np.stack([seen[start - protocol.n_context : start] for start in starts]),
+        targets=np.stack([truth[start : start + protocol.horizon] for start in starts]),
         scale=scale,
         starts=starts,
+        tuning=tuning,
     )
 
 

@@ -1,15 +1,18 @@
 """Suites: data files that fully determine data, splits, budgets and seeds of a benchmark.
 
-A suite is a TOML file with the keys ``name`` and ``description`` and three tables::
+A suite is a TOML file with the keys ``name`` and ``description`` and these tables::
 
     [protocol]
     n_train = 2000          # rows; a list makes one setting of each value
-    n_context = 200
+    n_context = 200         # 0: one forecast, which goes on from the last training row
     n_starts = 10
     horizon = 10.0          # Lyapunov times ...
     max_steps = 1000        # ... but not more steps than this
     score = 2.0             # Lyapunov times over which nRMSE and sMAPE are taken
+    unit = "Lyapunov times" # or "rows": of horizon and score
     noise = 0.0             # standard deviations on training rows and contexts; a list makes settings
+    noisy_truth = false     # whether the truth has the noise, too
+    chosen_on = "context"   # "train": methods that choose do so on another trajectory; a list makes settings
     threshold = 0.4
     random_state = [0, 1]   # one trajectory, noise and estimator seed each
 
@@ -19,12 +22,23 @@ A suite is a TOML file with the keys ``name`` and ``description`` and three tabl
 
     [[systems]]
     name = "Lorenz"
-    dt = 0.015
+    dt = 0.015              # or period = 1.5, of which protocol.rows_per_period makes the step
     lyapunov_exponent = 0.906
     family = "Lorenz"       # relatives are resampled together; default: the name
-    observed = [0]          # variables that are shown and forecast; default: all
+    observed = [0]          # variables that are shown and forecast; default: all, or protocol.observed
 
-All settings of one system and seed are judged on the same rows, the last of one trajectory.
+Instead of its own, a suite may take the systems of another one, ``systems = "core-109"``, but those it names under
+``exclude``, and, where the unit is Lyapunov times, those without an exponent. Or it takes recorded series by their names,
+``systems = ["Lorenz", "Rossler"]``, with::
+
+    [data]
+    file = "series.npz"     # in the data folder, see `chaosfit.benchmark.recorded`
+    series = "test"         # array (n_systems, n) in it, or "{name}": one array for every system
+    tuning = "train"        # the same, for chosen_on = "train"
+    names = "systems"       # array of the names
+
+A table ``[published]``, see `Published`, puts published scores beside those of the run. All settings of one system and seed
+are judged on the same rows, the last of one trajectory.
 """
 
 from __future__ import annotations
@@ -48,11 +62,16 @@ from chaosfit import registry
 from chaosfit.benchmark.data import find_system
 from chaosfit.benchmark.methods import portable
 from chaosfit.benchmark.protocol import Protocol
+from chaosfit.benchmark.recorded import Published, Recorded, data_file, read_array
 from chaosfit.benchmark.runner import Limits
 from chaosfit.benchmark.task import Task
 from chaosfit.systems.system import Map
 
-_KEYS = ("name", "description", "protocol", "limits", "systems")
+_KEYS = ("name", "description", "protocol", "limits", "systems", "exclude", "data", "families", "published")
+_MAY_BE_ZERO = ("noise", "random_state", "n_context")
+# Added to the seed of a trajectory for that of the independent one.
+_OTHER_SEED = 1_000_003
+_UNITS = ("Lyapunov times", "rows")
 _PROTOCOL_KEYS = (
     "n_train",
     "n_context",
@@ -63,8 +82,21 @@ _PROTOCOL_KEYS = (
     "noise",
     "threshold",
     "random_state",
+    "unit",
+    "noisy_truth",
+    "chosen_on",
+    "rows_per_period",
+    "observed",
 )
-_REQUIRED = ("n_train", "n_context", "n_starts", "horizon", "max_steps", "score", "random_state")
+_REQUIRED = ("n_train", "n_context", "n_starts", "horizon", "score", "random_state")
+_DEFAULTS: dict[str, Any] = {
+    "noise": 0.0,
+    "threshold": 0.4,
+    "unit": _UNITS[0],
+    "noisy_truth": False,
+    "chosen_on": "context",
+    "rows_per_period": 100,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +104,15 @@ class SuiteSystem:
     """One system of a suite: how it is sampled and observed."""
 
     name: str
-    dt: float
-    lyapunov_exponent: float
+    dt: float | None
+    lyapunov_exponent: float | None
     family: str
     observed: tuple[int, ...] | None = None
+
+    @property
+    def lyapunov_steps(self) -> float | None:
+        """Number of rows in one Lyapunov time; None if the suite counts rows."""
+        return 1.0 / (self.lyapunov_exponent * self.dt) if self.lyapunov_exponent and self.dt else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +129,14 @@ class Simulation:
     n_total: int
 
     @property
+    def tuning(self) -> np.ndarray:
+        """As many rows of an independent trajectory, for methods that choose."""
+        return _simulated(self.system, self.random_state + _OTHER_SEED, self.n_rows)
+
+    @property
     def X(self) -> np.ndarray:
         """The last `n_rows` of `n_total` simulated rows, shape (n_rows, d)."""
-        rows = _simulate(self.system.name, self.system.dt, self.random_state, self.n_total)[-self.n_rows :]
-        return rows if self.system.observed is None else rows[:, self.system.observed]
+        return _simulated(self.system, self.random_state, self.n_total)[-self.n_rows :]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -109,7 +150,7 @@ class Simulation:
         return self.system.name
 
     @property
-    def dt(self) -> float:
+    def dt(self) -> float | None:
         """Time between two rows."""
         return self.system.dt
 
@@ -119,14 +160,14 @@ class Simulation:
         return _is_map(self.system.name)
 
     @property
-    def lyapunov_exponent(self) -> float:
-        """Largest exponent per unit of time."""
+    def lyapunov_exponent(self) -> float | None:
+        """Largest exponent per unit of time; None if the suite counts rows."""
         return self.system.lyapunov_exponent
 
     @property
-    def lyapunov_steps(self) -> float:
-        """Number of rows in one Lyapunov time."""
-        return 1.0 / (self.system.lyapunov_exponent * self.system.dt)
+    def lyapunov_steps(self) -> float | None:
+        """Number of rows in one Lyapunov time; None if the suite counts rows."""
+        return self.system.lyapunov_steps
 
     @property
     def exponent_source(self) -> str:
@@ -150,6 +191,11 @@ def _is_map(name: str) -> bool:
     return name in registry.names("systems") and isinstance(find_system(name), Map)
 
 
+def _simulated(system: SuiteSystem, random_state: int, n_rows: int) -> np.ndarray:
+    rows = _simulate(system.name, system.dt, random_state, n_rows)
+    return rows if system.observed is None else rows[:, system.observed]
+
+
 # Methods follow each other on the same rows, so a process needs few trajectories at a time.
 @functools.lru_cache(maxsize=2)
 def _simulate(name: str, dt: float, random_state: int, n_rows: int) -> np.ndarray:
@@ -169,6 +215,9 @@ class Suite:
     limits : Limits
     text : str
         The file itself.
+    recording : dict or None
+        The table ``data`` of a suite of recorded series.
+    published : Published or None
     """
 
     name: str
@@ -177,6 +226,8 @@ class Suite:
     protocol: dict[str, Any]
     limits: Limits
     text: str = dataclasses.field(repr=False)
+    recording: dict[str, str] | None = None
+    published: Published | None = None
 
     def tasks(self, methods: Mapping[str, BaseEstimator | Exception]) -> list[Task]:
         """Return one task per system, seed, setting and method, those on the same rows next to each other."""
@@ -188,14 +239,22 @@ class Suite:
         ]
 
     def cases(self) -> Iterable[tuple[Any, Protocol]]:
-        """Yield data and protocol of every system, seed and setting."""
+        """Yield data and protocol of every system, seed and setting.
+
+        Of recorded series only those that the file in the data folder holds.
+        """
         given = self.protocol
-        lengths, noises, seeds = (_as_list(given[key]) for key in ("n_train", "noise", "random_state"))
+        lengths, noises, choices, seeds = (
+            _as_list(given[key]) for key in ("n_train", "noise", "chosen_on", "random_state")
+        )
+        recorded = None if self.recording is None else _recorded(self.recording, self.systems)
         for system, seed in itertools.product(self.systems, seeds):
-            steps = 1.0 / (system.lyapunov_exponent * system.dt)
-            horizon = min(given["max_steps"], max(1, round(given["horizon"] * steps)))
+            if recorded is not None and system.name not in recorded:
+                continue
+            steps = system.lyapunov_steps or 1.0
+            horizon = min(given.get("max_steps", 10**9), max(1, round(given["horizon"] * steps)))
             score_steps = min(horizon, max(1, round(given["score"] * steps)))
-            for n_train, noise in itertools.product(lengths, noises):
+            for n_train, noise, choice in itertools.product(lengths, noises, choices):
                 protocol = Protocol(
                     n_train,
                     given["n_context"],
@@ -205,9 +264,28 @@ class Suite:
                     float(noise),
                     given["threshold"],
                     random_state=seed,
+                    noisy_truth=given["noisy_truth"],
+                    chosen_on=choice,
                 )
-                n_total = protocol.n_rows + max(lengths) - n_train
-                yield Simulation(system, seed, protocol.n_rows, n_total), protocol
+                if recorded is not None:
+                    yield recorded[system.name], protocol
+                else:
+                    n_total = protocol.n_rows + max(lengths) - n_train
+                    yield Simulation(system, seed, protocol.n_rows, n_total), protocol
+
+
+def _recorded(recording: dict[str, str], systems: Iterable[SuiteSystem]) -> dict[str, Recorded]:
+    """Return the series that are in the file, by the name of the system."""
+    path = str(data_file(recording["file"]))
+    names = [str(name) for name in read_array(path, recording["names"])]
+    several = "{name}" in recording["series"]
+
+    def series(system: SuiteSystem) -> Recorded:
+        keys = [recording[key].format(name=system.name) for key in ("series", "tuning") if key in recording]
+        row = None if several else names.index(system.name)
+        return Recorded(system.name, path, tuple(keys[:1]), tuple(keys[1:]), row)
+
+    return {system.name: series(system) for system in systems if system.name in names}
 
 
 def suite_names() -> list[str]:
@@ -215,8 +293,8 @@ def suite_names() -> list[str]:
 
     Examples
     --------
-    >>> suite_names()
-    ['length', 'noise', 'partial', 'smoke-8']
+    >>> suite_names()[-3:]
+    ['noise', 'partial', 'smoke-8']
     """
     folder = resources.files("chaosfit.benchmark").joinpath("suites")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -248,13 +326,12 @@ def load_suite(source: str | os.PathLike) -> Suite:
         if not path.is_file():
             raise FileNotFoundError(f"cannot read the suite {path}: there is no such file.")
         return read_suite(path.read_text(encoding="utf-8"), str(path))
-    if str(source) not in suite_names():
-        raise LookupError(
-            f"there is no suite {str(source)!r}; {_nearest(str(source), suite_names())}. A file is named by its "
-            f"path, which ends in .toml."
-        )
-    file = resources.files("chaosfit.benchmark").joinpath("suites", f"{source}.toml")
-    return read_suite(file.read_text(encoding="utf-8"), str(source))
+    try:
+        return read_suite(_packaged(str(source)), str(source))
+    except LookupError as error:
+        if str(source) in suite_names():
+            raise
+        raise LookupError(f"{error.args[0]}. A file is named by its path, which ends in .toml.") from None
 
 
 def read_suite(text: str, where: str = "suite") -> Suite:
@@ -263,50 +340,102 @@ def read_suite(text: str, where: str = "suite") -> Suite:
         content = tomllib.loads(text)
         _check_keys("", content, _KEYS, required=("name", "protocol", "systems"))
         protocol = _check_protocol(content["protocol"])
-        if not isinstance(content["systems"], list) or not content["systems"]:
-            raise ValueError("systems must be a list of tables, written as [[systems]]")
-        systems = tuple(_read_system(entry) for entry in content["systems"])
+        recording = content.get("data")
+        if recording is not None:
+            _check_keys("data.", recording, ("file", "series", "tuning", "names"), required=("file", "series", "names"))
+        systems = _read_systems(content, protocol)
         _check_unique([system.name for system in systems])
         limits = Limits(**_checked_limits(content.get("limits", {})))
+        published = _read_published(content["published"]) if "published" in content else None
     except LookupError as error:
         raise LookupError(f"{where}: {error.args[0]}.") from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}.") from None
-    return Suite(str(content["name"]), str(content.get("description", "")), systems, protocol, limits, text)
+    described = str(content["name"]), str(content.get("description", ""))
+    return Suite(*described, systems, protocol, limits, text, recording, published)
 
 
-def _read_system(entry: dict[str, Any]) -> SuiteSystem:
-    keys = tuple(field.name for field in dataclasses.fields(SuiteSystem))
-    _check_keys("systems.", entry, keys, required=("name", "dt", "lyapunov_exponent"))
+def _packaged(name: str) -> str:
+    """Return the text of a suite that comes with chaosfit."""
+    if name not in suite_names():
+        raise LookupError(f"there is no suite {name!r}; {_nearest(name, suite_names())}")
+    return resources.files("chaosfit.benchmark").joinpath("suites", f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _read_systems(content: dict[str, Any], protocol: dict[str, Any]) -> tuple[SuiteSystem, ...]:
+    given, excluded = content["systems"], content.get("exclude", [])
+    if not isinstance(given, list | str) or not given:
+        raise ValueError("systems must be a list of tables, written as [[systems]], or of names, or name a suite")
+    if "data" in content:
+        families = {member: family for family, members in content.get("families", {}).items() for member in members}
+        return tuple(SuiteSystem(str(name), None, None, families.get(name, str(name))) for name in given)
+    if isinstance(given, str):
+        given = tomllib.loads(_packaged(given))["systems"]
+        known = [entry["name"] for entry in given]
+        for name in excluded:
+            if name not in known:
+                raise LookupError(f"exclude names {name!r}, which is not there; {_nearest(name, known)}")
+        counted = protocol["unit"] == "rows"
+        given = [e for e in given if e["name"] not in excluded and (counted or "lyapunov_exponent" in e)]
+    return tuple(_read_system(entry, protocol) for entry in given)
+
+
+def _read_system(entry: dict[str, Any], protocol: dict[str, Any]) -> SuiteSystem:
+    counted = protocol["unit"] == "rows"
+    keys = ("name", "dt", "period", "lyapunov_exponent", "family", "observed")
+    _check_keys("systems.", entry, keys, required=("name",) if counted else ("name", "lyapunov_exponent"))
     name = entry["name"]
+    if ("dt" in entry) == ("period" in entry):
+        raise ValueError(f"{name} must have one of the keys dt and period")
     if name not in registry.names("systems"):
         from chaosfit.bridges.dysts import dysts_names
 
         if name not in dysts_names():
             known = [*registry.names("systems"), *dysts_names()]
             raise LookupError(f"there is no system {name!r}; {_nearest(str(name), known)}")
-    for key in ("dt", "lyapunov_exponent"):
-        _check_number(f"{key} of {name}", entry[key], float)
-    observed = entry.get("observed")
+    for key in ("dt", "period", "lyapunov_exponent"):
+        if key in entry:
+            _check_number(f"{key} of {name}", entry[key], float)
+    observed = entry.get("observed", protocol.get("observed"))
     if observed is not None:
         for index in _as_list(observed):
             _check_number(f"observed of {name}", index, int, least=0)
         observed = tuple(_as_list(observed))
-    return SuiteSystem(
-        name, float(entry["dt"]), float(entry["lyapunov_exponent"]), str(entry.get("family", name)), observed
-    )
+    dt = float(entry["dt"]) if "dt" in entry else float(entry["period"]) / protocol["rows_per_period"]
+    exponent = None if counted else float(entry["lyapunov_exponent"])
+    return SuiteSystem(name, dt, exponent, str(entry.get("family", name)), observed)
+
+
+def _read_published(given: dict[str, Any]) -> Published:
+    keys = tuple(field.name for field in dataclasses.fields(Published))
+    _check_keys("published.", given, keys, required=("file", "score", "protocol", "identical", "models"))
+    tuples = {key: tuple(given[key]) for key in ("models", "match") if key in given}
+    return Published(**given | tuples)
 
 
 def _check_protocol(given: dict[str, Any]) -> dict[str, Any]:
     _check_keys("protocol.", given, _PROTOCOL_KEYS, required=_REQUIRED)
-    protocol = {"noise": 0.0, "threshold": 0.4} | given
+    protocol = _DEFAULTS | given
+    if protocol["unit"] not in _UNITS:
+        raise ValueError(f"protocol.unit must be one of {', '.join(map(repr, _UNITS))}, got {protocol['unit']!r}")
+    if protocol["unit"] != "rows" and "max_steps" not in protocol:
+        raise ValueError("the key protocol.max_steps is missing")
+    if protocol["n_context"] == 0 and protocol["n_starts"] != 1:
+        raise ValueError("protocol.n_starts must be 1 where n_context = 0: there is one end of the training rows")
+    for choice in _as_list(protocol["chosen_on"]):
+        if choice not in ("context", "train"):
+            raise ValueError(f"protocol.chosen_on must be 'context' or 'train', got {choice!r}")
+    if not isinstance(protocol["noisy_truth"], bool):
+        raise ValueError(f"protocol.noisy_truth must be true or false, got {protocol['noisy_truth']!r}")
     for key, value in protocol.items():
+        if key in ("unit", "chosen_on", "noisy_truth", "observed"):
+            continue
         kind = float if key in ("horizon", "score", "noise", "threshold") else int
         several = key in ("n_train", "noise", "random_state")
         if isinstance(value, list) and (not several or not value):
             raise ValueError(f"protocol.{key} must be one number, got {value!r}")
         for each in _as_list(value):
-            _check_number(f"protocol.{key}", each, kind, least=0 if key in ("noise", "random_state") else None)
+            _check_number(f"protocol.{key}", each, kind, least=0 if key in _MAY_BE_ZERO else None)
     return protocol
 
 

@@ -170,9 +170,13 @@ def climate_distance(truth: np.ndarray, forecasts: np.ndarray) -> float:
 def _forecast(estimator: BaseEstimator, parts: Split) -> tuple[np.ndarray, dict[str, float]]:
     """Fit, then roll out from all starts in one batch; also the seconds that both took."""
     clocks = [(time.perf_counter(), time.process_time())]
-    estimator.fit(parts.train)
+    if parts.tuning is not None and hasattr(estimator, "refit"):
+        estimator.fit(parts.tuning).refit(parts.train)
+    else:
+        estimator.fit(parts.train)
     clocks.append((time.perf_counter(), time.process_time()))
     forecasts = np.asarray(estimator.forecast(parts.targets.shape[1], parts.contexts), dtype=np.float64)
+    forecasts = forecasts[np.newaxis] if parts.contexts is None else forecasts
     clocks.append((time.perf_counter(), time.process_time()))
     if forecasts.shape != parts.targets.shape:
         raise ValueError(f"expected a forecast of shape {parts.targets.shape}, got {forecasts.shape}.")
