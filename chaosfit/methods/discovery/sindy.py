@@ -436,7 +436,7 @@ class SINDy(SamplesMixin, FlowDynamics):
         options = {"rtol": tolerance, "atol": tolerance * self.bound_ / DIVERGENCE_FACTOR}
         options |= {"bound": bound, "max_steps": max_steps}
         times = self.dt * np.arange(n_steps + 1)
-        if u is None and self.library is None:
+        if u is None and self.library is None and n_steps > 1:  # one row is about one step of either integrator
             return integrate_polynomial(terms, coef, x0, times, **options)[:, 1:]
         product = "np,pd->nd" if coef.ndim == 2 else "np,npd->nd"
 
