@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from chaosfit.base import WindowDynamics
 from chaosfit.numerics import delay
 from chaosfit.numerics.regress import gram, ridge_solve
-from chaosfit.validation import Interval
+from chaosfit.validation import Interval, StrOptions
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _MOST_MONOMIALS = 20_000  # their Gram matrix takes 3 GB
+_BLOCK_ROWS = 256
 
 
 class NGRC(WindowDynamics):
@@ -32,9 +33,10 @@ class NGRC(WindowDynamics):
         Number k >= 1 of states that enter. Published: 2; 4 to infer a hidden variable.
     lag : int, default=1
         Samples >= 1 between two of them. Published: 1; 5 to infer a hidden variable.
-    degrees : tuple of int, default=(1, 2)
-        Degrees >= 1 of the monomials. Published: (1, 2) for Lorenz's equations, (1, 3) for the double scroll.
-    ridge : float, default=1e-4
+    degrees : tuple of int or "auto", default="auto"
+        Degrees >= 1 of the monomials. Published: (1, 2) for Lorenz's equations, (1, 3) for the double scroll. "auto" is
+        (1, 2, 3) where this gives at most one monomial for every four rows, else (1, 2).
+    ridge : float, default=1e-3
         Penalty >= 0 on C, not divided by the number of rows. Published: 2.5e-6 to 1e-3 with raw units.
     fit_intercept : bool, default=True
         Whether there is a c. False for systems that are odd, such as the double scroll.
@@ -57,8 +59,12 @@ class NGRC(WindowDynamics):
     Targets `y` with as many columns as X are taken for the next states, and their increment is fitted; other targets,
     such as a hidden variable to be inferred, are fitted directly.
 
-    It contains no reservoir, only the features that one computes implicitly. Unlike a reservoir it can diverge.
-    For sparse equations in continuous time see `SINDy`.
+    It contains no reservoir, only the features that one computes implicitly. For sparse equations in continuous time
+    see `SINDy`.
+
+    Unlike a reservoir it can diverge: over one step a flow is a polynomial only as far as the step is short. Spikes
+    that rise within a few samples, as those of Rössler's equations every 0.1, need cubic terms (quadratic ones diverge there
+    from every start), a larger ridge, or finer sampling.
 
     References
     ----------
@@ -73,7 +79,7 @@ class NGRC(WindowDynamics):
     >>> x = [0.3]
     >>> for _ in range(300):
     ...     x.append(3.9 * x[-1] * (1 - x[-1]))
-    >>> model = NGRC(n_delays=1, ridge=0.0).fit(np.array(x)[:, np.newaxis])
+    >>> model = NGRC(n_delays=1, degrees=(1, 2), ridge=0.0).fit(np.array(x)[:, np.newaxis])
     >>> print(model.equations()[0])
     x0[t+1] = x0[t] ... + 2.9 x0[t] - 3.9 x0[t]^2
     """
@@ -81,13 +87,13 @@ class NGRC(WindowDynamics):
     _parameter_constraints: ClassVar[dict] = {
         "n_delays": [_POSITIVE],
         "lag": [_POSITIVE],
-        "degrees": [tuple, list],
+        "degrees": [tuple, list, StrOptions({"auto"})],
         "ridge": [Interval(Real, 0, None, closed="left")],
         "fit_intercept": ["boolean"],
         "standardise": ["boolean"],
     }
 
-    def __init__(self, n_delays=2, lag=1, degrees=(1, 2), ridge=1e-4, fit_intercept=True, standardise=True):
+    def __init__(self, n_delays=2, lag=1, degrees="auto", ridge=1e-3, fit_intercept=True, standardise=True):
         self.n_delays = n_delays
         self.lag = lag
         self.degrees = degrees
@@ -99,7 +105,6 @@ class NGRC(WindowDynamics):
         return delay.window_span(self.n_delays, self.lag)
 
     def _fit(self, trajectories):
-        self._check_degrees()
         states = np.concatenate([t.states for t in trajectories])
         n_dims = states.shape[1]
         self.mean_, self.scale_ = np.zeros(n_dims), np.ones(n_dims)
@@ -107,23 +112,49 @@ class NGRC(WindowDynamics):
             self.scale_ = np.where(np.ptp(states, axis=0) > 0, states.std(axis=0), 1.0)
             if self.fit_intercept:  # without an intercept the origin must stay where it is
                 self.mean_ = states.mean(axis=0)
-        columns = range(self.n_delays * n_dims)
-        n_monomials = sum(comb(len(columns) + p - 1, p) for p in self.degrees)
-        if n_monomials > _MOST_MONOMIALS:
+        windows, targets, _ = self._training_windows(trajectories)
+        self.monomials_ = self._choose_monomials(self.n_delays * n_dims, len(windows))
+        step = targets - self._present(windows)
+        few_rows = len(windows) < len(self.monomials_)
+        self.coef_, self.intercept_ = self._solve_dual(windows, step) if few_rows else self._solve(windows, step)
+
+    def _choose_monomials(self, n_columns: int, n_rows: int) -> list[tuple[int, ...]]:
+        def count(degrees):
+            return sum(comb(n_columns + p - 1, p) for p in degrees)
+
+        degrees = self.degrees
+        if degrees == "auto":
+            degrees = (1, 2, 3) if count((1, 2, 3)) <= n_rows / 4 else (1, 2)
+        valid = all(isinstance(p, Integral) and not isinstance(p, bool) and p >= 1 for p in degrees)
+        if not degrees or not valid or len(set(degrees)) < len(degrees):
+            raise ValueError(f"degrees must be distinct integers >= 1, such as (1, 2), or 'auto', got {degrees!r}.")
+        if count(degrees) > _MOST_MONOMIALS:
             raise ValueError(
-                f"NGRC would need {n_monomials} monomials of {len(columns)} delayed variables, more than "
+                f"NGRC would need {count(degrees)} monomials of {n_columns} delayed variables, more than "
                 f"{_MOST_MONOMIALS}; lower degrees or n_delays, or reduce the variables first."
             )
-        self.monomials_ = [m for p in self.degrees for m in combinations_with_replacement(columns, p)]
-        windows, targets, _ = self._training_windows(trajectories)
-        sums = gram(self._features(windows), targets - self._present(windows), center=self.fit_intercept)
-        self.coef_ = ridge_solve(sums.G, sums.R, self.ridge).T
-        self.intercept_ = sums.Y_mean - self.coef_ @ sums.theta_mean
+        return [m for p in degrees for m in combinations_with_replacement(range(n_columns), p)]
 
-    def _check_degrees(self):
-        valid = all(isinstance(p, Integral) and not isinstance(p, bool) and p >= 1 for p in self.degrees)
-        if not self.degrees or not valid or len(set(self.degrees)) < len(self.degrees):
-            raise ValueError(f"degrees must be distinct integers >= 1, such as (1, 2), got {self.degrees!r}.")
+    def _solve(self, windows, step):
+        """Return coefficients (m, M) and intercept (m,) from the sums over rows of the products of M monomials."""
+        sums = gram(self._features(windows), step, center=self.fit_intercept)
+        coef = ridge_solve(sums.G, sums.R, self.ridge).T
+        return coef, sums.Y_mean - coef @ sums.theta_mean
+
+    def _solve_dual(self, windows, step):
+        """Return the same from the inner products of rows, which are fewer than the monomials and cheap to sum."""
+        kernel = _monomial_kernel(self._delayed(windows), {len(m) for m in self.monomials_})
+        mean = step.mean(axis=0) if self.fit_intercept else np.zeros(step.shape[1])
+        if self.fit_intercept:
+            kernel -= kernel.mean(axis=0)
+            kernel -= kernel.mean(axis=1, keepdims=True)
+        dual = ridge_solve(kernel, step - mean, self.ridge)
+        coef, features_mean = np.zeros((step.shape[1], len(self.monomials_))), np.zeros(len(self.monomials_))
+        for start in range(0, len(windows), _BLOCK_ROWS):
+            features = self._features(windows[start : start + _BLOCK_ROWS])
+            coef += dual[start : start + _BLOCK_ROWS].T @ features
+            features_mean += features.sum(axis=0) / len(windows)
+        return coef, mean - coef @ features_mean if self.fit_intercept else mean
 
     def _forward(self, windows, u):
         step = self._features(windows) @ self.coef_.T + self.intercept_
@@ -133,11 +164,14 @@ class NGRC(WindowDynamics):
         """What a target is measured from: the present state if it is a state, else zero."""
         return windows[:, -1] if self.n_outputs_ == self.n_features_in_ else 0.0
 
+    def _delayed(self, windows):
+        """Return the standardised delay vectors (N, k d), newest state first."""
+        return ((windows[:, :: -self.lag] - self.mean_) / self.scale_).reshape(len(windows), -1)
+
     def _features(self, windows):
         """Evaluate the monomials of windows (N, L, d), oldest row first; shape (N, n_monomials)."""
-        z = (windows[:, :: -self.lag] - self.mean_) / self.scale_
-        columns = z.reshape(len(z), -1).T
-        features = np.empty((len(self.monomials_), len(z)))
+        columns = self._delayed(windows).T
+        features = np.empty((len(self.monomials_), len(windows)))
         known = {}  # each monomial is one of lower degree times one column
         for row, monomial in zip(features, self.monomials_, strict=True):
             head = known.get(monomial[:-1])
@@ -202,3 +236,16 @@ class NGRC(WindowDynamics):
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
         return [{}, {"n_delays": 1, "degrees": (1, 3), "fit_intercept": False}]
+
+
+def _monomial_kernel(columns: np.ndarray, degrees: set[int]) -> np.ndarray:
+    """Return the inner products (N, N) of the vectors of all monomials of the given degrees of columns (N, D).
+
+    Over one degree p they are the complete homogeneous symmetric polynomial of the D products a_i b_i, which Newton's
+    identities give from the power sums: p h_p = sum_k s_k h_{p-k} with s_k = sum_i (a_i b_i)^k.
+    """
+    power_sums = [(columns**k) @ (columns**k).T for k in range(1, max(degrees) + 1)]
+    homogeneous = [np.ones((len(columns), len(columns)))]
+    for p in range(1, max(degrees) + 1):
+        homogeneous.append(sum(power_sums[k - 1] * homogeneous[p - k] for k in range(1, p + 1)) / p)
+    return sum(homogeneous[p] for p in sorted(degrees))
