@@ -33,7 +33,9 @@ from .methods.koopman.kernel_edmd import KernelEDMD as KernelEDMD
 from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as MeasurePreservingEDMD
 from .methods.koopman.opt_dmd import OptDMD as OptDMD
 from .methods.koopman.resdmd import ResDMD as ResDMD
+from .methods.recurrent.almost_linear_rnn import AlmostLinearRNN as AlmostLinearRNN
 from .methods.recurrent.lstm import LSTM as LSTM
+from .methods.recurrent.shallow_plrnn import ShallowPLRNN as ShallowPLRNN
 from .methods.regression.gmdh import GMDHRegressor as GMDHRegressor
 from .methods.regression.grnn import GRNNRegressor as GRNNRegressor
 from .methods.reservoir.hybrid_reservoir import HybridReservoir as HybridReservoir
