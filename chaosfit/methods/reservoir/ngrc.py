@@ -63,8 +63,8 @@ class NGRC(WindowDynamics):
     see `SINDy`.
 
     Unlike a reservoir it can diverge: over one step a flow is a polynomial only as far as the step is short. Spikes
-    that rise within a few samples, as those of Rössler's equations every 0.1, need cubic terms (quadratic ones diverge there
-    from every start), a larger ridge, or finer sampling.
+    that rise within a few samples, as those of Rössler's equations every 0.1, need cubic terms or finer sampling;
+    quadratic terms diverge there from every start.
 
     References
     ----------
@@ -115,7 +115,7 @@ class NGRC(WindowDynamics):
         windows, targets, _ = self._training_windows(trajectories)
         self.monomials_ = self._choose_monomials(self.n_delays * n_dims, len(windows))
         step = targets - self._present(windows)
-        few_rows = len(windows) < len(self.monomials_)
+        few_rows = 2 * len(windows) < len(self.monomials_)  # each way holds some matrices of its size
         self.coef_, self.intercept_ = self._solve_dual(windows, step) if few_rows else self._solve(windows, step)
 
     def _choose_monomials(self, n_columns: int, n_rows: int) -> list[tuple[int, ...]]:
@@ -125,7 +125,7 @@ class NGRC(WindowDynamics):
         degrees = self.degrees
         if degrees == "auto":
             degrees = (1, 2, 3) if count((1, 2, 3)) <= n_rows / 4 else (1, 2)
-        valid = all(isinstance(p, Integral) and not isinstance(p, bool) and p >= 1 for p in degrees)
+        valid = all(isinstance(p, int | np.integer) and not isinstance(p, bool) and p >= 1 for p in degrees)
         if not degrees or not valid or len(set(degrees)) < len(degrees):
             raise ValueError(f"degrees must be distinct integers >= 1, such as (1, 2), or 'auto', got {degrees!r}.")
         if count(degrees) > _MOST_MONOMIALS:
@@ -244,8 +244,9 @@ def _monomial_kernel(columns: np.ndarray, degrees: set[int]) -> np.ndarray:
     Over one degree p they are the complete homogeneous symmetric polynomial of the D products a_i b_i, which Newton's
     identities give from the power sums: p h_p = sum_k s_k h_{p-k} with s_k = sum_i (a_i b_i)^k.
     """
-    power_sums = [(columns**k) @ (columns**k).T for k in range(1, max(degrees) + 1)]
-    homogeneous = [np.ones((len(columns), len(columns)))]
+    power_sums: list[np.ndarray] = []
+    homogeneous = [np.ones((1, 1))]
     for p in range(1, max(degrees) + 1):
-        homogeneous.append(sum(power_sums[k - 1] * homogeneous[p - k] for k in range(1, p + 1)) / p)
-    return sum(homogeneous[p] for p in sorted(degrees))
+        power_sums.append((columns**p) @ (columns**p).T)
+        homogeneous.append(sum((power_sums[k - 1] * homogeneous[p - k] for k in range(1, p + 1)), np.zeros(1)) / p)
+    return sum((homogeneous[p] for p in degrees), np.zeros(1))
