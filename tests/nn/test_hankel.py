@@ -27,7 +27,7 @@ def explicit(c, n_in, n_out):
 
 
 def relative_error(found, expected):
-    return float((found - expected).norm() / expected.norm())
+    return float((found - expected).detach().norm() / expected.detach().norm())
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -165,7 +165,7 @@ def test_initial_outputs_have_the_size_of_the_inputs():
     """He's initialisation: mean square two, in both kinds."""
     for kind in ("hankel", "vandermonde"):
         y = [layer(256, 256, 4, kind=kind, seed=seed)(inputs(200, 256)) for seed in range(5)]
-        assert 0.7 < math.sqrt(np.mean([float(part.square().mean()) for part in y]) / 2) < 1.4
+        assert 0.7 < math.sqrt(np.mean([float(part.detach().square().mean()) for part in y]) / 2) < 1.4
 
 
 def test_factors_are_spared_from_weight_decay():

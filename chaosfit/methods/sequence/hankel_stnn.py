@@ -81,7 +81,7 @@ class HankelStNN(NeuralForecaster):
     >>> X = np.sin(0.3 * np.arange(300) + np.array([[0.0], [1.57]])).T
     >>> model = HankelStNN(n_units=16, n_terms=1, trainer=Trainer(max_steps=200), random_state=0).fit(X)
     >>> model.n_parameters_, model.dense_equivalent_parameters_, bool(model.score(X) > 0.99)
-    (223, 578, True)
+    (192, 578, True)
     """
 
     _accepts_inputs = True
