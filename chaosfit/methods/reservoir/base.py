@@ -27,7 +27,7 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 NETWORK_CONSTRAINTS = {
     "n_units": [POSITIVE_INTEGER],
     "spectral_radius": [NOT_NEGATIVE],
-    "input_scale": [NOT_NEGATIVE],
+    "input_scale": [NOT_NEGATIVE, StrOptions({"auto"})],
     "bias_scale": [NOT_NEGATIVE],
     "degree": [POSITIVE_INTEGER],
     "leak_rate": [Interval(Real, 0, 1, closed="right")],
@@ -39,6 +39,7 @@ NETWORK_CONSTRAINTS = {
 }
 
 _DIAGNOSTIC_ROWS = 1000
+_AUTO_SCALE = 0.6  # of the sum that a unit receives, in uniform weights: 0.35 for each of three variables
 
 
 def standard_units(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,11 +127,13 @@ class BaseReservoir(StepDynamics):
         self.coef_, self.intercept_ = readout.coef, readout.intercept
 
     def _draw(self, rng, n_inputs: int) -> Network:
+        # What a unit receives from all variables together should not depend on how many there are.
+        auto = _AUTO_SCALE / np.sqrt(n_inputs - 1)
         return draw_network(
             self.n_units,
             n_inputs,
             spectral_radius=self.spectral_radius,
-            input_scale=self.input_scale,
+            input_scale=auto if self.input_scale == "auto" else self.input_scale,
             bias_scale=self.bias_scale,
             degree=self.degree,
             leak_rate=self.leak_rate,

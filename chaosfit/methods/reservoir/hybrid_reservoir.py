@@ -27,9 +27,7 @@ class HybridReservoir(BaseReservoir):
         Number N >= 1 of units. Published: 500 for Lorenz's equations.
     spectral_radius : float, default=0.2
         Largest |eigenvalue| >= 0 of W. Less than without a model, which knows what comes next without memory.
-    input_scale : float, default=0.2
-        W_in is uniform in [-input_scale, input_scale]. Less than without a model, because there are twice the inputs.
-    bias_scale, degree, leak_rate, readout, ridge, washout, noise, random_state
+    input_scale, bias_scale, degree, leak_rate, readout, ridge, washout, noise, random_state
         See `ReservoirComputer`.
 
     Attributes
@@ -79,7 +77,7 @@ class HybridReservoir(BaseReservoir):
         model=None,
         n_units=500,
         spectral_radius=0.2,
-        input_scale=0.2,
+        input_scale="auto",
         bias_scale=0.5,
         degree=6,
         leak_rate=1.0,

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from chaosfit.base import StepDynamics
 from chaosfit.methods.reservoir.base import (
     NETWORK_CONSTRAINTS,
+    NOT_NEGATIVE,
     POSITIVE_INTEGER,
     check_washout,
     network_memory,
@@ -22,6 +23,7 @@ from chaosfit.methods.reservoir.readout import RidgeSums, readout_features
 from chaosfit.validation import Interval
 
 _CONSTRAINTS = {name: rule for name, rule in NETWORK_CONSTRAINTS.items() if name != "noise"}
+_CONSTRAINTS["input_scale"] = [NOT_NEGATIVE]  # a unit has one input here, however many there are
 
 
 class LocalReservoir(StepDynamics):

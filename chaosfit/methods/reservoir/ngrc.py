@@ -115,7 +115,7 @@ class NGRC(WindowDynamics):
         windows, targets, _ = self._training_windows(trajectories)
         self.monomials_ = self._choose_monomials(self.n_delays * n_dims, len(windows))
         step = targets - self._present(windows)
-        few_rows = 2 * len(windows) < len(self.monomials_)  # each way holds some matrices of its size
+        few_rows = len(windows) < len(self.monomials_)
         self.coef_, self.intercept_ = self._solve_dual(windows, step) if few_rows else self._solve(windows, step)
 
     def _choose_monomials(self, n_columns: int, n_rows: int) -> list[tuple[int, ...]]:

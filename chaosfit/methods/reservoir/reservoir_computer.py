@@ -27,8 +27,9 @@ class ReservoirComputer(BaseReservoir):
         Number N >= 1 of units. Published: 300 to 1000 for Lorenz's equations, 3000 for 40 variables.
     spectral_radius : float, default=0.4
         Largest |eigenvalue| >= 0 of W. Above 1 the network may fail to forget its initial state. Published: 0.6 to 1.2.
-    input_scale : float, default=0.5
-        W_in is uniform in [-input_scale, input_scale]. Every unit sees all variables: lower it where there are many.
+    input_scale : float or "auto", default="auto"
+        W_in is uniform in [-input_scale, input_scale]. "auto" is 0.6 / sqrt(number of variables and inputs). More for
+        coarse sampling, less for slow systems with rare spikes. Published: 0.1 to 1.
     bias_scale : float, default=0.5
         b is uniform in [-bias_scale, bias_scale].
     degree : int, default=6
@@ -98,7 +99,7 @@ class ReservoirComputer(BaseReservoir):
         self,
         n_units=500,
         spectral_radius=0.4,
-        input_scale=0.5,
+        input_scale="auto",
         bias_scale=0.5,
         degree=6,
         leak_rate=1.0,
