@@ -178,7 +178,7 @@ def _unknown_system(name: str, own: list[str], flows: list[str]) -> str:
     if Path(name).is_dir():
         return f"{name!r} is a directory: name a file in it, or a system."
     spelled = {each.lower(): each for each in [*flows, *own]}
-    similar = [spelled[each] for each in difflib.get_close_matches(name.lower(), spelled, n=3)]
+    similar = [spelled[each] for each in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.7)]
     if name in registry.names():
         return f"{name!r} is a method, but a file or a system is expected: chaosfit compare DATA --methods {name}"
     text = f"{name!r} is neither a file nor a system; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 import types
@@ -10,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,12 @@ def dysts_names(kind: str | None = None) -> list[str]:
 class DystsSystem(System):
     """A system of the dysts collection by name, with its published parameters.
 
-    ``DystsSystem("Lorenz")`` is a `Flow`, ``DystsSystem("Henon")`` a `Map`, ``DystsSystem("MackeyGlass")`` a `DelayFlow`. The
-    equations are dysts', recorded once as elementary operations (see :mod:`chaosfit.numerics.trace`) and checked against
-    the original; the integration is chaosfit's. States are the raw variables of the equations: the 18 flows that dysts
-    wraps to a bounded domain after the integration are not wrapped here. The transient is 20 periods, 1000 iterations of
-    a map; random starts deviate from the documented one by 1 % of the standard deviation of the attractor, 0.1 % of
-    the documented start for maps, which hardly changes the energy of conservative systems.
+    ``DystsSystem("Lorenz")`` is a `Flow`, ``DystsSystem("Henon")`` a `Map`, ``DystsSystem("MackeyGlass")`` a
+    `DelayFlow`. The equations are dysts', recorded once as elementary operations (see :mod:`chaosfit.numerics.trace`)
+    and checked against the original; the integration is chaosfit's. States are the raw variables of the equations: the
+    18 flows that dysts wraps to a bounded domain after the integration are not wrapped here. The transient is 20
+    periods, 1000 iterations of a map; random starts deviate from the documented one by 1 % of the standard deviation of
+    the attractor, 0.1 % of the documented start for maps, which hardly changes the energy of conservative systems.
 
     Parameters
     ----------
@@ -112,16 +112,21 @@ class DystsSystem(System):
     """
 
     name: str
+    period: float = field(init=False, repr=False, compare=False)
+    is_chaotic: bool | None = field(init=False, repr=False, compare=False)
+    _start: np.ndarray = field(init=False, repr=False, compare=False)
+    _equations: _Equations = field(init=False, repr=False, compare=False)
     kind = ""
 
     def __new__(cls, name: str = "", **options: Any):
         """Make an object of the class that the kind of the system asks for."""
-        if cls is DystsSystem:
-            if name not in _database():
-                nearest = difflib.get_close_matches(name, _database(), n=3) or dysts_names()[:3]
-                raise LookupError(f"dysts has no system {name!r}; nearest names: {', '.join(nearest)}")
-            cls = {"flow": DystsFlow, "delay": DystsDelay, "map": DystsMap}[_database()[name][0]]
-        return object.__new__(cls)
+        if cls is not DystsSystem:
+            return object.__new__(cls)
+        if name not in _database():
+            nearest = difflib.get_close_matches(name, _database(), n=3) or dysts_names()[:3]
+            raise LookupError(f"dysts has no system {name!r}; nearest names: {', '.join(nearest)}")
+        kinds: dict[str, Any] = {"flow": DystsFlow, "delay": DystsDelay, "map": DystsMap}
+        return object.__new__(kinds[_database()[name][0]])
 
     def __reduce__(self):
         options = {each.name: getattr(self, each.name) for each in fields(self) if each.init and each.name != "name"}
@@ -167,6 +172,11 @@ class DystsSystem(System):
         return dict(self._equations.parameters)
 
     @property
+    def is_published(self) -> bool:
+        """Whether exponents were measured for these parameters."""
+        return self.published_exponents is not None
+
+    @property
     def lyapunov_exponent(self) -> float | None:
         """Largest measured exponent; None where it is not distinguishable from zero."""
         return super().lyapunov_exponent if self.is_chaotic else None
@@ -186,19 +196,19 @@ class DystsFlow(DystsSystem, Flow):
         if self.backend not in BACKENDS:
             raise ValueError(f"{self!r}: backend must be one of {', '.join(BACKENDS)}")
         self._read_database()
-        self._set(time_dependent=self._equations.tape.time_dependent)
+        self._set(time_dependent=self.tape is None or self.tape.time_dependent)
 
     @property
-    def tape(self) -> Tape:
-        """The right-hand side as elementary operations."""
+    def tape(self) -> Tape | None:
+        """The right-hand side as elementary operations; None where it cannot be recorded."""
         return self._equations.tape
 
-    def rhs(self, X, time=None):
-        """Time derivative of every row at the times `time` (n,), which only time-dependent flows look at."""
-        return self._equations.tape.function(X, time)
+    def rhs(self, X, *time):
+        """Time derivative of every row at the times (n,), which only time-dependent flows look at."""
+        return self._equations.values(X, *time)
 
-    def jacobian(self, X, time=None):
-        return self._equations.jacobian(X, time).reshape(len(X), self.dim, self.dim)
+    def jacobian(self, X, *time):
+        return self._equations.jacobian(X, *time).reshape(len(X), self.dim, self.dim)
 
 
 @dataclass(frozen=True)
@@ -218,8 +228,6 @@ class DystsMap(DystsSystem, Map):
         return self._equations.values(X)
 
     def jacobian(self, X):
-        if self._equations.tape is None:
-            return central_differences(self.step, X)
         return self._equations.jacobian(X).reshape(len(X), self.dim, self.dim)
 
 
@@ -253,7 +261,7 @@ def _restored(name: str, options: dict[str, Any]) -> DystsSystem:
 # ---------------------------------------------------------------------- what dysts says
 @dataclass(frozen=True)
 class _Equations:
-    """The equations of one system, read once per process; `tape` is None for the one map that solves equations."""
+    """The equations of one system, read once per process; no `tape` where they cannot be recorded."""
 
     parameters: dict[str, Any]
     tape: Tape | None
@@ -261,7 +269,7 @@ class _Equations:
     jacobian: Any
 
 
-@cache
+@functools.cache
 def _database() -> dict[str, tuple[str, dict[str, Any]]]:
     """Kind and metadata of every system that exists as code; the metadata name three maps that do not."""
     spec = find_spec("dysts")
@@ -278,7 +286,7 @@ def _database() -> dict[str, tuple[str, dict[str, Any]]]:
     return found | {known_as.get(name, name): ("map", maps[name]) for name in maps if name in written}
 
 
-@cache
+@functools.cache
 def _equations(name: str) -> _Equations:
     kind = _database()[name][0]
     with _untouched_global_state():
@@ -305,7 +313,7 @@ def _recorded(name: str, model: Any, function: Any, start: np.ndarray) -> _Equat
     try:
         tape = trace(function, len(start))
     except TraceError:
-        return _Equations(parameters, None, rows, None)
+        return _Equations(parameters, None, rows, functools.partial(central_differences, rows))
     rng = np.random.default_rng(0)
     X, time = start * (1.0 + 0.01 * rng.standard_normal((7, len(start)))), rng.random(7)
     with np.errstate(all="ignore"):

@@ -29,7 +29,8 @@ else:
 
 __all__ = ["integrate_compiled", "is_compiled", "require_numba"]
 
-_NAMES = "variable time constant sign shift scale add subtract multiply divide inverse power exp log sin cos tanh arctan".split()
+_NAMES = ["variable", "time", "constant", "sign", "shift", "scale", "add", "subtract", "multiply"]
+_NAMES += ["divide", "inverse", "power", "exp", "log", "sin", "cos", "tanh", "arctan"]
 _VARIABLE, _TIME, _CONSTANT, _SIGN, _SHIFT, _SCALE, _ADD, _SUBTRACT, _MULTIPLY = range(9)
 _DIVIDE, _INVERSE, _POWER, _EXP, _LOG, _SIN, _COS, _TANH, _ARCTAN = range(9, 18)
 

@@ -111,12 +111,12 @@ class _Series:
         n_known, self.levels = 1 + n_vars, []
         for k in range(2, max(degree) + 1):
             index = [i for i, of in enumerate(degree) if of == k]
-            lower = np.array([place[steps[i - 1][0]] for i in index])
-            variable = np.array([1 + steps[i - 1][1] for i in index])
+            lowers = np.array([place[steps[i - 1][0]] for i in index])
+            variables = np.array([1 + steps[i - 1][1] for i in index])
             for i in index:
                 place[i], n_known = n_known, n_known + 1
             rows = slice(n_known - len(index), n_known)
-            self.levels.append(_Products(lower, variable, rows, self.order, n_rows))
+            self.levels.append(_Products(lowers, variables, rows, self.order, n_rows))
         self.known, self.variables = np.zeros((n_known, n_rows)), slice(1, 1 + n_vars)
         self.coef = np.zeros((*coef.shape[:-2], n_known, n_vars))
         self.coef[..., [place[i] for i in wanted], :] = coef

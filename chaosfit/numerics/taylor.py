@@ -8,6 +8,7 @@ series allows, the series is the interpolant, and where a sign changes the step 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,15 +107,11 @@ def _blocks(tape: Tape, x0, t, limits) -> Iterator[tuple[np.ndarray, np.ndarray]
     """Step boundaries (S + 1,) and coefficients (S, d, order + 1) of at most `_BLOCK` steps at a time."""
     steps = _steps(tape, x0, t, limits)
     while True:
-        times, series, now = [], [], None
-        for start, coefficients, now in steps:
-            times.append(start)
-            series.append(coefficients)
-            if len(times) == _BLOCK:
-                break
-        if not times:
+        block = list(itertools.islice(steps, _BLOCK))
+        if not block:
             return
-        yield np.array([*times, now]), np.array(series)
+        starts, series, ends = zip(*block, strict=True)
+        yield np.array([*starts, ends[-1]]), np.array(series)
 
 
 def _steps(tape: Tape, x0, t, limits) -> Iterator[tuple[float, tuple, float]]:

@@ -1,7 +1,7 @@
 """Read a right-hand side once and keep it as a list of elementary operations.
 
-A function written for NumPy is called with symbols instead of numbers; what it does to them is the recorded tape. From a
-tape come a vectorised function, exact derivatives, and the recurrences of Taylor's method (`numerics.taylor`).
+A function written for NumPy is called with symbols instead of numbers; what it does to them is the recorded tape. From
+a tape come a vectorised function, exact derivatives, and the recurrences of Taylor's method (`numerics.taylor`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Tape:
         The first entries of `operations` are the variables, the next is the time.
     operations : tuple of Operation
         "variable", "time", "constant", "shift" (a + value), "scale" (value a), "add", "subtract", "multiply", "divide",
-        "inverse", "power" (a^value), "exp", "log", "sin", "cos", "tanh", "arctan", "arccos", "sign", "floor". `b` of a sine is the cosine of
-        the same argument and the reverse, of tanh its square, of arctan 1 + a^2.
+        "inverse", "power" (a^value), "exp", "log", "sin", "cos", "tanh", "arctan", "arccos", "sign", "floor". `b` of a
+        sine is the cosine of the same argument and the reverse, of tanh its square, of arctan 1 + a^2.
     outputs : tuple of int
         Entries that are the time derivatives.
     """
@@ -87,7 +87,7 @@ class Tape:
         """Tape with the outputs d f_i / d x_j, row by row."""
         graph = _Graph(self.n_variables)
         seeds = np.eye(self.n_variables)
-        values, columns = _forward(self, graph, graph.variables, [list(seed) for seed in seeds])
+        _, columns = _forward(self, graph, graph.variables, [list(seed) for seed in seeds])
         return graph.tape([column[i] for i in self.outputs for column in columns])
 
     def tangent(self, n_vectors: int) -> Tape:

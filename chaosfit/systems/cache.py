@@ -1,13 +1,14 @@
 """Keep simulated trajectories on disk, if the user names a folder for them.
 
-Set the environment variable ``CHAOSFIT_CACHE`` to a folder: then whatever ``simulate`` and ``integrate`` compute is kept there, and
-the same call, in this or any other process, reads it back. The key is all that decides the numbers: class and source
-of the system, all parameters, starts, times, accuracy, method, and the versions of chaosfit, numpy and dysts. Several
-processes may share the folder. Nothing is ever removed; delete the folder when it grows too large.
+Set the environment variable ``CHAOSFIT_CACHE`` to a folder: then whatever ``simulate`` and ``integrate`` compute is
+kept there, and the same call, in this or any other process, reads it back. The key is all that decides the numbers:
+class and source of the system, all parameters, starts, times, accuracy, method, and the versions of chaosfit, numpy and
+dysts. Several processes may share the folder. Nothing is ever removed; delete the folder when it grows too large.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -34,7 +35,7 @@ def cached(system: Any, call: tuple[Any, ...], compute: Callable[[], np.ndarray]
     if not folder:
         return compute()
     try:
-        key = (_versions(), _sources(type(system)), repr(system), system.parameters, call)
+        key = (_versions(), _sources(system.__class__), repr(system), system.parameters, call)
     except OSError:  # a class typed into an interpreter: nothing tells one version of it from the next
         return compute()
     from joblib import Memory
@@ -47,12 +48,10 @@ def _evaluate(key: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.nda
 
 
 @functools.cache
-def _versions() -> tuple[str, ...]:
+def _versions() -> tuple[tuple[str, str], ...]:
     found = {dist: metadata.version(dist) for dist in ("chaosfit", "numpy")}
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         found["dysts"] = metadata.version("dysts")
-    except metadata.PackageNotFoundError:
-        pass
     return tuple(found.items())
 
 

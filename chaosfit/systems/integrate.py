@@ -33,10 +33,10 @@ def integrate(
         Flows only, > 0: error per step relative to the size of every variable, and absolute error of small ones.
         Default: ``system.tolerance``.
     backend : {"taylor", "numba", "dop853"}
-        Flows only. "taylor": Taylor series in generated Python, fast for few trajectories and ten times more accurate than
-        `rtol` asks. "numba": the same series compiled, tens of times faster still, needs numba. "dop853": Dormand-Prince
-        on arrays, the choice for hundreds of trajectories, and for right-hand sides that cannot be traced. Flows that
-        turn out to be stiff are handed to LSODA. Default: the backend of the system.
+        Flows only. "taylor": Taylor series in generated Python, fast for few trajectories and ten times more accurate
+        than `rtol` asks. "numba": the same series compiled, tens of times faster still, needs numba. "dop853":
+        Dormand-Prince on arrays, the choice for hundreds of trajectories, and for right-hand sides that cannot be
+        traced. Flows that turn out to be stiff are handed to LSODA. Default: the backend of the system.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Lyapunov spectra and Kaplan-Yorke dimensions that chaosfit measured itself, as a table.
 
-``lyapunov.csv`` holds one row per system, written by ``tests/benchmarks/lyapunov_table.py`` from the tangent dynamics. The
-values that collections of systems carry differ from it by factors of up to four.
+``lyapunov.csv`` holds one row per system, written by ``tests/benchmarks/lyapunov_table.py`` from the tangent dynamics.
+The values that collections of systems carry differ from it by factors of up to four.
 """
 
 from __future__ import annotations

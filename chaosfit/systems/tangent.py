@@ -1,4 +1,4 @@
-"""Lyapunov spectra of flows, maps, delay equations and the Kuramoto-Sivashinsky equation from their tangent dynamics."""
+"""Lyapunov spectra of flows, maps, delay equations and the Kuramoto-Sivashinsky equation by tangent dynamics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chaosfit.numerics.integrate import integrate_batch
 from chaosfit.numerics.spectral import kaplan_yorke_dimension
 from chaosfit.systems.delays import DelayFlow, method_of_steps
 from chaosfit.systems.pdes import KuramotoSivashinsky
-from chaosfit.systems.system import Flow, Map, System
+from chaosfit.systems.system import Flow, Map
 from chaosfit.validation import check_n_steps
 
 __all__ = ["LyapunovSpectrum", "lyapunov_spectrum"]
@@ -131,7 +131,7 @@ def _growth_rates(carry: Carry, x: np.ndarray, k: int, n_steps: int, interval: f
     return growth / (n_steps * interval)
 
 
-def _carry(system: System, k: int, interval: float) -> Carry:
+def _carry(system: Flow | Map | DelayFlow | KuramotoSivashinsky, k: int, interval: float) -> Carry:
     if isinstance(system, Map):
         return lambda x, frame, time: (system.step(x), system.jacobian(x) @ frame)
     if isinstance(system, KuramotoSivashinsky):
@@ -178,8 +178,8 @@ def _carry_flow(system: Flow, k: int, interval: float) -> Carry:
         if tape is not None:
             z = integrate_compiled(tape, z, t, rtol=tolerance, atol=tolerance)[:, 1]
         else:
-            options = {"rtol": tolerance, "atol": tolerance, "time_dependent": system.time_dependent}
-            z = integrate_batch(field, z, t, **options)[:, 1]
+            with_time = system.time_dependent
+            z = integrate_batch(field, z, t, rtol=tolerance, atol=tolerance, time_dependent=with_time)[:, 1]
         return z[:, :d], z[:, d:].reshape(-1, d, k)
 
     return carry

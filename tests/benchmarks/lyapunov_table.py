@@ -1,7 +1,8 @@
 """Measure the Lyapunov spectra of all systems and write them to ``chaosfit/systems/lyapunov.csv``.
 
-Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/lyapunov_table.py [NAME ...] [--seconds 5]``, with
-numba and dysts installed; about twenty minutes of one core for all. Named systems replace their rows, the others stay.
+Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/lyapunov_table.py [NAME ...] [--seconds 5]``,
+with numba and dysts installed; about twenty minutes of one core for all. Named systems replace their rows, the others
+stay.
 
 Every system follows independent trajectories after its transient. The interval between two orthonormalisations is
 half a period, less where the exponents spread so far that the last vectors would drown in rounding. A system counts
@@ -28,10 +29,8 @@ from chaosfit.systems.system import Flow, Map, System
 from chaosfit.systems.tangent import lyapunov_spectrum
 
 TABLE = Path(__file__).parents[2] / "chaosfit" / "systems" / "lyapunov.csv"
-HEADER = (
-    "system,kind,dim,parameters,chaotic,lyapunov_exponent,standard_error,kaplan_yorke_dimension,duration,exponents,"
-    "standard_errors"
-).split(",")
+HEADER = ["system", "kind", "dim", "parameters", "chaotic", "lyapunov_exponent", "standard_error"]
+HEADER += ["kaplan_yorke_dimension", "duration", "exponents", "standard_errors"]
 # Ratio of the first to the last vector at which they are orthonormalised: exp of this.
 MAX_SPREAD = 12.0
 # Systems with published exponents, and slowly converging ones, get a multiple of the time.

@@ -157,6 +157,35 @@ def test_database_exponents_are_marked_as_such():
     assert system != DystsSystem("Rossler")
 
 
+def test_exponents_are_those_of_the_own_table():
+    lorenz, torus = DystsSystem("Lorenz"), DystsSystem("Torus")
+    assert lorenz.lyapunov_exponent == lorenz.lyapunov_exponents[0] == pytest.approx(0.9056, rel=0.02)
+    assert lorenz.kaplan_yorke_dimension == pytest.approx(2.062, rel=0.01)
+    assert lorenz.is_chaotic
+    assert torus.is_chaotic is False
+    assert torus.lyapunov_exponent is None
+    assert torus.lyapunov_time is None
+    assert torus.lyapunov_exponents is not None
+
+
+def test_equations_that_cannot_be_recorded_are_integrated_as_they_are(monkeypatch):
+    recorded = DystsSystem("Lorenz")
+    expected = recorded.simulate(20, x0=recorded.initial_state)
+    bridge._equations.cache_clear()
+
+    def refuse(function, n_variables):
+        raise bridge.TraceError("no")
+
+    monkeypatch.setattr(bridge, "trace", refuse)
+    plain = DystsSystem("Lorenz", backend="dop853")
+    np.testing.assert_allclose(plain.simulate(20, x0=recorded.initial_state), expected, rtol=1e-8)
+    X, time = recorded.initial_state[None], np.zeros(1)
+    np.testing.assert_allclose(plain.jacobian(X, time), recorded.jacobian(X, time), atol=1e-6)
+    with pytest.raises(ValueError, match="cannot be traced.*use backend='dop853'"):
+        DystsSystem("Lorenz").simulate(20, x0=recorded.initial_state)
+    bridge._equations.cache_clear()
+
+
 def test_tangent_flow_works_on_any_flow():
     result = lyapunov_spectrum(DystsSystem("Lorenz"), n_steps=20, dt=0.1, n_trajectories=2, random_state=0)
     assert result.exponents.sum() == pytest.approx(-13.667, abs=1e-3)
