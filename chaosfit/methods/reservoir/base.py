@@ -35,6 +35,7 @@ NETWORK_CONSTRAINTS = {
     "ridge": [NOT_NEGATIVE],
     "washout": [Interval(Integral, 0, None, closed="left")],
     "noise": [NOT_NEGATIVE],
+    "dtype": [StrOptions({"float64", "float32"})],
     "random_state": ["random_state"],
 }
 
@@ -114,6 +115,7 @@ class BaseReservoir(StepDynamics):
             spread = np.append(np.full(series[0].shape[1] - 1, self.noise), 0.0)
             series = [z + spread * rng.standard_normal(z.shape) for z in series]
         self.memory_length_ = network_memory(self, self.network_, max(series, key=len))
+        self.network_ = self.network_.astype(self.dtype)
         inputs = np.concatenate(series)
         readout = fit_readout(
             self.network_,
@@ -152,7 +154,7 @@ class BaseReservoir(StepDynamics):
         return (self.coef_ @ self._features(r, z)).T + self.intercept_
 
     def _start(self, n_batch):
-        return np.zeros((self.n_units, n_batch))
+        return np.zeros((self.n_units, n_batch), dtype=self.dtype)
 
     def _step(self, state, x, u):
         z = self._encode(x, u)
@@ -164,7 +166,7 @@ class BaseReservoir(StepDynamics):
         n_batch, n_rows, _ = X.shape
         z = self._encode(X.reshape(n_batch * n_rows, -1), None if u is None else u.reshape(n_batch * n_rows, -1))
         outputs = np.empty((len(z), self.n_outputs_))
-        last = np.empty((self.n_units, n_batch))
+        last = np.empty((self.n_units, n_batch), dtype=self.dtype)
         for rows, r in drive(self.network_, np.split(z, n_batch), self.memory_length_):
             outputs[rows] = self._read(r, z[rows])
             at_end = np.flatnonzero(rows % n_rows == n_rows - 1)

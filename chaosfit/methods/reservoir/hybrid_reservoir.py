@@ -27,7 +27,7 @@ class HybridReservoir(BaseReservoir):
         Number N >= 1 of units. Published: 500 for Lorenz's equations.
     spectral_radius : float, default=0.2
         Largest |eigenvalue| >= 0 of W. Less than without a model, which knows what comes next without memory.
-    input_scale, bias_scale, degree, leak_rate, readout, ridge, washout, noise, random_state
+    input_scale, bias_scale, degree, leak_rate, readout, ridge, washout, noise, dtype, random_state
         See `ReservoirComputer`.
 
     Attributes
@@ -85,6 +85,7 @@ class HybridReservoir(BaseReservoir):
         ridge=1e-6,
         washout=100,
         noise=0.0,
+        dtype="float64",
         random_state=None,
     ):
         self.model = model
@@ -98,6 +99,7 @@ class HybridReservoir(BaseReservoir):
         self.ridge = ridge
         self.washout = washout
         self.noise = noise
+        self.dtype = dtype
         self.random_state = random_state
 
     def _fit(self, trajectories):

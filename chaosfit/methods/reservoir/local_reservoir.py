@@ -57,7 +57,7 @@ class LocalReservoir(StepDynamics):
         Each unit has one input, with a weight uniform in [-input_scale, input_scale].
     bias_scale : float, default=0.5
     degree : int, default=3
-    leak_rate, readout, ridge, washout, random_state
+    leak_rate, readout, ridge, washout, dtype, random_state
         See `ReservoirComputer`; ridge is 1e-4 by default, as published.
 
     Attributes
@@ -119,6 +119,7 @@ class LocalReservoir(StepDynamics):
         readout="even",
         ridge=1e-4,
         washout=100,
+        dtype="float64",
         random_state=None,
     ):
         self.n_groups = n_groups
@@ -134,6 +135,7 @@ class LocalReservoir(StepDynamics):
         self.readout = readout
         self.ridge = ridge
         self.washout = washout
+        self.dtype = dtype
         self.random_state = random_state
 
     # ------------------------------------------------------------------ fit
@@ -154,6 +156,7 @@ class LocalReservoir(StepDynamics):
             one_input_per_unit=True,
         )
         self.memory_length_ = network_memory(self, self.network_, max(series, key=len)[:, 0])
+        self.network_ = self.network_.astype(self.dtype)
         washed_out = np.concatenate([np.arange(len(z)) for z in series]) < self.washout
         self._fit_readouts(series, np.concatenate([t.Y for t in trajectories]), washed_out)
 
@@ -235,7 +238,7 @@ class LocalReservoir(StepDynamics):
         return self.memory_length_
 
     def _start(self, n_batch):
-        return np.zeros((self.n_units, len(self._neighbours) * n_batch))
+        return np.zeros((self.n_units, len(self._neighbours) * n_batch), dtype=self.dtype)
 
     def _step(self, state, x, u):
         z = self._encode(x, u)

@@ -36,9 +36,13 @@ class Network(NamedTuple):
     def step(self, r: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the next states (N, B) from the states r (N, B) and inputs z (k, B)."""
         new = self.W @ r
-        new += self.W_in @ z
+        new += self.W_in @ z.astype(self.W_in.dtype, copy=False)
         np.tanh(new, out=new)
         return new if self.leak_rate == 1 else (1 - self.leak_rate) * r + self.leak_rate * new
+
+    def astype(self, dtype) -> Network:
+        """Return the network with weights, and so states, of another precision."""
+        return self._replace(W=self.W.astype(dtype), W_in=self.W_in.astype(dtype))
 
     def jacobian(self, r: np.ndarray, z: np.ndarray, dz_dr: np.ndarray) -> np.ndarray:
         """Return d r'/d r (N, N) at one state r (N,) and input z (k,) that itself depends on r by dz_dr (k, N)."""
@@ -121,14 +125,14 @@ def drive(
     n_units = network.W.shape[0]
     pieces = _cut([len(z) for z in series], overlap, columns_side_by_side(n_units))
     stacked = np.concatenate(series)
-    r = np.zeros((n_units, len(pieces.start)))
+    r = np.zeros((n_units, len(pieces.start)), dtype=network.W.dtype)
     if not pieces.is_first.all():
         for step in range(-(overlap or 0), 0):
             r = network.step(r, stacked[np.maximum(pieces.start + step, 0)].T)
         r[:, pieces.is_first] = 0.0  # there was nothing before; what they absorbed is of no meaning
 
     n_steps, last_row = int(pieces.length[0]), pieces.start + pieces.length - 1
-    memory = np.empty(n_units * max(_BLOCK_STATES, len(pieces.start)))
+    memory = np.empty(n_units * max(_BLOCK_STATES, len(pieces.start)), dtype=r.dtype)
     first = 0
     while first < n_steps:
         active = int(np.count_nonzero(pieces.length > first))  # the others, at the end, are through

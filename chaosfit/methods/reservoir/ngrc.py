@@ -149,6 +149,8 @@ class NGRC(WindowDynamics):
             kernel -= kernel.mean(axis=0)
             kernel -= kernel.mean(axis=1, keepdims=True)
         dual = ridge_solve(kernel, step - mean, self.ridge)
+        if self.fit_intercept:
+            dual -= dual.mean(axis=0)  # zero but for rounding, which a small ridge magnifies
         coef, features_mean = np.zeros((step.shape[1], len(self.monomials_))), np.zeros(len(self.monomials_))
         for start in range(0, len(windows), _BLOCK_ROWS):
             features = self._features(windows[start : start + _BLOCK_ROWS])

@@ -68,8 +68,10 @@ class RidgeSums:
     def add(self, features: np.ndarray, Y: np.ndarray) -> None:
         """Add features (p, c) and targets (c, m + 1), the last column of which is 1, or 0 in a row without weight.
 
-        Features and targets of a row without weight must be zero.
+        Features and targets of a row without weight must be zero. The sums are float64, whatever the features are:
+        in float32 they would often be singular.
         """
+        features = features.astype(np.float64, copy=False)
         if not self._G.size:
             n_features, n_columns = len(features), Y.shape[1]
             self._G = np.zeros((n_features, n_features), order="F")

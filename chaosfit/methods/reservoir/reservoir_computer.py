@@ -44,6 +44,9 @@ class ReservoirComputer(BaseReservoir):
         First rows >= 0 of each trajectory that are not fitted, while the state still remembers its start.
     noise : float, default=0.0
         Standard deviation >= 0 of noise on the standardised inputs, not the targets, in training. Published: 0.01.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the states. "float32" halves the time and changes no valid time that was measured; the sums over
+        rows and the readout are float64 in any case.
     random_state : int, RandomState or None, default=None
         Draws network and noise.
 
@@ -107,6 +110,7 @@ class ReservoirComputer(BaseReservoir):
         ridge=1e-7,
         washout=100,
         noise=0.0,
+        dtype="float64",
         random_state=None,
     ):
         self.n_units = n_units
@@ -119,6 +123,7 @@ class ReservoirComputer(BaseReservoir):
         self.ridge = ridge
         self.washout = washout
         self.noise = noise
+        self.dtype = dtype
         self.random_state = random_state
 
     def _encode(self, X, u):

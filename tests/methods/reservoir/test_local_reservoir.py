@@ -120,6 +120,18 @@ def test_the_offset_of_the_data_does_not_matter(share_weights):
     np.testing.assert_allclose(model.fit(X + 1e6).forecast(10) - 1e6, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("share_weights", [True, False])
+def test_states_of_single_precision(share_weights):
+    X = waves()
+    double, single = (
+        LocalReservoir(n_groups=4, halo=2, share_weights=share_weights, dtype=dtype, **SMALL).fit(X)
+        for dtype in ("float64", "float32")
+    )
+    assert single._start(1).dtype == np.float32
+    assert single.forecast(2).dtype == np.float64
+    np.testing.assert_allclose(single.forecast(10), double.forecast(10), atol=1e-3)
+
+
 def test_n_groups_must_divide_the_grid():
     with pytest.raises(ValueError, match="n_groups must divide the 12 columns of X, got 5"):
         LocalReservoir(n_groups=5, **SMALL).fit(waves())

@@ -66,6 +66,12 @@ def test_with_fewer_rows_than_monomials_the_solution_is_the_same(degrees, fit_in
         np.testing.assert_allclose(intercept, model.intercept_, rtol=1e-6, atol=1e-8)
 
 
+def test_few_rows_far_from_the_origin_are_interpolated():
+    X = 10 + np.random.default_rng(0).normal(size=(40, 5))
+    model = NGRC(degrees=(1, 2), ridge=1e-8, standardise=False).fit(X)
+    np.testing.assert_allclose(model.predict(X)[1:-1], X[2:], atol=1e-6)
+
+
 def test_features_are_the_monomials():
     X = np.random.default_rng(0).normal(size=(50, 2))
     model = NGRC(n_delays=2, lag=3, degrees=(1, 3), standardise=False).fit(X)

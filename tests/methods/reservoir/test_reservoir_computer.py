@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
+from chaosfit.methods.baselines.local_analogues import LocalAnalogues
 from chaosfit.methods.reservoir.reservoir_computer import ReservoirComputer
+from chaosfit.metrics.forecast import valid_time
+from chaosfit.systems.flows import Rossler
 from chaosfit.testing import parametrize_with_dynamics_checks
 
 SMALL = {"n_units": 40, "washout": 5, "random_state": 0}
@@ -71,6 +74,14 @@ def test_units_and_offsets_of_the_data_do_not_matter(lorenz):
     np.testing.assert_allclose(model.fit(X * units).forecast(20), expected * units, rtol=1e-6)
 
 
+def test_inputs_are_scaled_by_their_number():
+    for n_dims in (1, 3, 9):
+        model = ReservoirComputer(**SMALL).fit(walk(200, n_dims))
+        assert np.abs(model.network_.W_in[:, :-1]).max() == pytest.approx(0.6 / np.sqrt(n_dims), rel=0.1)
+    fixed = ReservoirComputer(**SMALL, input_scale=0.25).fit(walk(200, 9))
+    assert np.abs(fixed.network_.W_in[:, :-1]).max() == pytest.approx(0.25, rel=0.1)
+
+
 def test_washout_longer_than_the_data_is_refused():
     with pytest.raises(ValueError, match="washout=100 leaves nothing to fit: .* at least 101 rows .* longest has 99"):
         ReservoirComputer().fit(walk(100))
@@ -87,6 +98,8 @@ def test_washout_longer_than_the_data_is_refused():
         {"degree": 0},
         {"readout": "odd"},
         {"washout": -1},
+        {"input_scale": "small"},
+        {"dtype": "float16"},
     ],
 )
 def test_parameters_out_of_range_are_refused(params):
@@ -142,6 +155,33 @@ def test_less_ridge_forecasts_clean_data_longer(lorenz):
         for ridge in (1e-3, 1e-5, 1e-7, 1e-9)
     ]
     assert (np.diff(times) > 0).all()  # measured 3.7, 6.2, 8.0, 10.0
+
+
+@pytest.mark.parametrize("ridge", [1e-9, 1e-7, 1e-5])
+def test_states_of_single_precision_forecast_as_long(lorenz, ridge):
+    """Measured 10.0, 8.6 and 5.9 Lyapunov times with both."""
+    double, single = (
+        ReservoirComputer(n_units=300, ridge=ridge, dtype=dtype, random_state=0).fit(lorenz.train)
+        for dtype in ("float64", "float32")
+    )
+    assert single.network_.W.dtype == single._start(1).dtype == np.float32
+    assert single.transform(lorenz.contexts[0]).dtype == single.forecast(2).dtype == np.float64
+    np.testing.assert_allclose(single.forecast(50), double.forecast(50), atol=0.01)
+    assert lorenz.median_valid_time(single) == pytest.approx(lorenz.median_valid_time(double), rel=0.05)
+
+
+def test_the_spikes_of_rossler_are_forecast():
+    """Measured 4.9 to 7.2 Lyapunov times; input weights of 0.5 drive the network too far there."""
+    train = Rossler().simulate(5000, dt=0.1, random_state=0)
+    test = Rossler().simulate(1000, dt=0.1, random_state=1, n_trajectories=20)
+    models = (ReservoirComputer(random_state=0), ReservoirComputer(input_scale=0.5, random_state=0), LocalAnalogues())
+    scale = {"dt": 0.1, "lyapunov_exponent": 0.0714, "scale": train.std(axis=0)}
+    good, driven_too_far, analogues = (
+        np.median(valid_time(test[:, 100:], model.fit(train).forecast(900, test[:, :100]), **scale)) for model in models
+    )
+    assert good >= 4.0
+    assert good > 1.5 * analogues
+    assert good > 4 * driven_too_far
 
 
 def test_one_percent_of_noise_leaves_three_lyapunov_times(lorenz):
