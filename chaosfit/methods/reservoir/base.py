@@ -16,6 +16,7 @@ from chaosfit.methods.reservoir.network import (
     draw_network,
     drive,
     memory_length,
+    one_thread,
 )
 from chaosfit.methods.reservoir.readout import READOUTS, fit_readout
 from chaosfit.validation import Interval, StrOptions
@@ -172,6 +173,10 @@ class BaseReservoir(StepDynamics):
             at_end = np.flatnonzero(rows % n_rows == n_rows - 1)
             last[:, rows[at_end] // n_rows] = r[:, at_end]
         return outputs.reshape(n_batch, n_rows, -1), last
+
+    def _free_run(self, context, n_steps, u):
+        with one_thread():
+            return super()._free_run(context, n_steps, u)
 
     def _states(self, z: np.ndarray) -> np.ndarray:
         """Return the states (n, N) along one series z (n, k)."""

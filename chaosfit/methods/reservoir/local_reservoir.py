@@ -18,7 +18,7 @@ from chaosfit.methods.reservoir.base import (
     network_memory,
     standard_units,
 )
-from chaosfit.methods.reservoir.network import draw_network, drive
+from chaosfit.methods.reservoir.network import draw_network, drive, one_thread
 from chaosfit.methods.reservoir.readout import RidgeSums, readout_features
 from chaosfit.validation import Interval
 
@@ -245,6 +245,10 @@ class LocalReservoir(StepDynamics):
         state = self.network_.step(state, z.transpose(2, 1, 0).reshape(z.shape[2], -1))
         phi = readout_features(state, self.readout)
         return state, self._read(phi.reshape(len(phi), len(self._neighbours), -1).transpose(1, 0, 2))
+
+    def _free_run(self, context, n_steps, u):
+        with one_thread():
+            return super()._free_run(context, n_steps, u)
 
     @classmethod
     def get_test_params(cls):

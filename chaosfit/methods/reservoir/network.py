@@ -7,11 +7,13 @@ pieces of one, cost little more than one. The last input is the constant 1, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigs
+from threadpoolctl import ThreadpoolController
 
 #: Two states count as equal, and the network as having forgotten where it started, below this distance.
 STATE_TOLERANCE = 1e-13
@@ -19,6 +21,20 @@ STATE_TOLERANCE = 1e-13
 _DENSE_UNITS = 300  # up to here all eigenvalues are as fast as the largest one
 _CACHED_NUMBERS = 65_536  # of a matrix of states that is still in the processor's cache at the next step
 _BLOCK_STATES = 128  # columns of states that are handed out together, few enough for the cache
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread():
+    """Return a context in which linear algebra runs in one thread.
+
+    The products of one step are too small to be shared, and threads that wait for the next one take the processor
+    from those of the regression: a fit was ten times slower.
+    """
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def columns_side_by_side(n_units: int) -> int:
@@ -127,8 +143,9 @@ def drive(
     stacked = np.concatenate(series)
     r = np.zeros((n_units, len(pieces.start)), dtype=network.W.dtype)
     if not pieces.is_first.all():
-        for step in range(-(overlap or 0), 0):
-            r = network.step(r, stacked[np.maximum(pieces.start + step, 0)].T)
+        with one_thread():
+            for step in range(-(overlap or 0), 0):
+                r = network.step(r, stacked[np.maximum(pieces.start + step, 0)].T)
         r[:, pieces.is_first] = 0.0  # there was nothing before; what they absorbed is of no meaning
 
     n_steps, last_row = int(pieces.length[0]), pieces.start + pieces.length - 1
@@ -142,9 +159,10 @@ def drive(
         rows = np.minimum(pieces.start[:active] + steps, last_row[:active])
         inputs = stacked[rows].transpose(0, 2, 1)
         buffer = memory[: n_units * rows.size].reshape(n_units, *rows.shape)
-        for i in range(n_rows):
-            r = network.step(r, inputs[i])
-            buffer[:, i] = r
+        with one_thread():  # not around the whole loop: what a generator sets would hold for its caller, too
+            for i in range(n_rows):
+                r = network.step(r, inputs[i])
+                buffer[:, i] = r
         # A piece that ends within the block has repeated its last row, in vain.
         valid = (steps < pieces.length[:active]).ravel()
         states, rows = buffer.reshape(n_units, -1), rows.ravel()
@@ -177,10 +195,11 @@ def memory_length(network: Network, z: np.ndarray) -> int | None:
     starts = np.linspace(0, len(z) - n_rows, 4).astype(int)
     far = np.where(np.arange(n_units) % 2, 1.0, -1.0)[:, np.newaxis]
     r = np.hstack([np.zeros((n_units, 4)), np.tile(far, 4)])
-    for t in range(n_rows):
-        r = network.step(r, np.tile(z[starts + t].T, 2))
-        if np.abs(r[:, :4] - r[:, 4:]).max() < STATE_TOLERANCE:
-            return int(1.25 * t) + 2  # stretches that were not tried may take a little longer
+    with one_thread():
+        for t in range(n_rows):
+            r = network.step(r, np.tile(z[starts + t].T, 2))
+            if np.abs(r[:, :4] - r[:, 4:]).max() < STATE_TOLERANCE:
+                return int(1.25 * t) + 2  # stretches that were not tried may take a little longer
     return None
 
 

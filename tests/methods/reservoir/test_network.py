@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from chaosfit.methods.reservoir.network import (
     Network,
@@ -112,3 +113,25 @@ def test_jacobian_of_the_driven_network():
 
     numeric = (move(1e-6) - move(-1e-6)) / 2e-6
     np.testing.assert_allclose(net.jacobian(r, z, dz_dr) @ direction, numeric, atol=1e-8)
+
+
+def n_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_steps_run_in_one_thread_and_their_caller_in_its_own(monkeypatch):
+    seen, step = [], Network.step
+
+    def watched(self, r, z):
+        seen.append(n_threads())
+        return step(self, r, z)
+
+    net = network()
+    with threadpool_limits(2, user_api="blas"):
+        if n_threads() != {2}:
+            pytest.skip("this BLAS does not let its number of threads be set")
+        monkeypatch.setattr(Network, "step", watched)
+        for _ in drive(net, [np.ones((300, 3))], 5):
+            assert n_threads() == {2}
+    assert seen
+    assert all(threads == {1} for threads in seen)
