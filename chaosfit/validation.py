@@ -85,6 +85,7 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
         raise ValueError(_orientation_hint(X, None))
     check_finite(X, "X")
     if y is not None:
+        y = np.asarray(y, dtype=np.float64)
         check_finite(y, "y")
     # One memory layout, so that rounding does not depend on where the array came from.
     return np.ascontiguousarray(X), y
