@@ -23,6 +23,10 @@ from .methods.baselines.kernel_autoregression import KernelAutoregression as Ker
 from .methods.baselines.linear_autoregression import LinearAutoregression as LinearAutoregression
 from .methods.baselines.local_analogues import LocalAnalogues as LocalAnalogues
 from .methods.baselines.persistence import Persistence as Persistence
+from .methods.discovery.fields import FieldModel as FieldModel
+from .methods.discovery.fields import FieldTerms as FieldTerms
+from .methods.discovery.fields import WienerFilter as WienerFilter
+from .methods.discovery.medida import MEDIDA as MEDIDA
 from .methods.discovery.rvm import RVMRegressor as RVMRegressor
 from .methods.discovery.sindy import SINDy as SINDy
 from .methods.ensemble.auto_dynamics import AutoDynamics as AutoDynamics

@@ -93,6 +93,8 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
     #: Whether `fit` takes known inputs, and whether earlier ones still matter when a forecast starts.
     _accepts_inputs: ClassVar[bool] = False
     _remembers_inputs: ClassVar[bool] = False
+    #: Whether a row may be much longer than there are rows, as fields on a fine grid are.
+    _rows_may_be_wide: ClassVar[bool] = False
     _doc_link_module = "chaosfit"
     _doc_link_template = ""
 

@@ -81,7 +81,8 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
         if hint and ("sample(s)" in str(error) or "features as input" in str(error)):
             raise ValueError(f"{error} {hint}") from error
         raise
-    if reset and X.shape[1] > _MOST_COLUMNS_PER_ROW * len(X):
+    wide = getattr(estimator, "_rows_may_be_wide", False)
+    if reset and not wide and X.shape[1] > _MOST_COLUMNS_PER_ROW * len(X):
         raise ValueError(_orientation_hint(X, None))
     check_finite(X, "X")
     if y is not None:
@@ -240,5 +241,5 @@ def warn_constant_columns(X: np.ndarray, estimator) -> None:
             UserWarning,
             stacklevel=3,
         )
-    if len(X) < X.shape[1]:
+    if len(X) < X.shape[1] and not getattr(estimator, "_rows_may_be_wide", False):
         warnings.warn(f"{type(estimator).__name__}: {_orientation_hint(X, None)}", UserWarning, stacklevel=3)

@@ -23,6 +23,8 @@ __all__ = ["FieldModel", "FieldTerms", "WienerFilter"]
 
 #: Waves with less power than this many times the noise are dropped, and all shorter ones with them.
 _AUDIBLE = 2.0
+#: Fields that change this many times as much over the edge of the period as elsewhere are not periodic.
+_LARGEST_JUMP = 6.0
 
 
 class FieldTerms(TransformerMixin, BaseEstimator):
@@ -70,19 +72,24 @@ class FieldTerms(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"a grid of {self.n_features_in_} points is too coarse for derivatives of order {self.order}."
             )
+        _refuse_edge(np.asarray(X, dtype=np.float64))
         self.powers_ = [(a, b) for b in range(self.order + 1) for a in range(self.degree + 1) if a or b]
         return self
 
     def transform(self, X):
         """Evaluate every term at fields X (n, d); shape (n, p, d)."""
         check_is_fitted(self)
-        return np.stack([self.tendency(X, {power: 1.0}) for power in self.powers_], axis=1)
+        return np.stack([self.tendency(X, row) for row in np.eye(len(self.powers_))], axis=1)
 
-    def tendency(self, X, coef: Mapping[tuple[int, int], float]) -> np.ndarray:
-        """Evaluate a sum of terms, given as {(a, b): coefficient}, at fields X (n, d)."""
+    def tendency(self, X, coef: np.ndarray) -> np.ndarray:
+        """Evaluate the sum of the terms with coefficients (p,) at fields X (n, d)."""
         d = X.shape[-1]
         waves = rfft(X, norm="forward")[..., : (d + 1) // 2]
-        return _sum_of_terms(waves, _derivative(self.length, waves.shape[-1]), coef, d)
+        return _sum_of_terms(waves, _derivative(self.length, waves.shape[-1]), self.as_mapping(coef), d)
+
+    def flow(self, X, coef: np.ndarray, dt: float) -> np.ndarray:
+        """Advance fields X (n, d) by dt under the sum of the terms with coefficients (p,)."""
+        return FieldModel(self.length, self.as_mapping(coef), dt)(X)
 
     def as_mapping(self, coef: np.ndarray) -> dict[tuple[int, int], float]:
         """Write coefficients (p,) as {(a, b): coefficient} without zeros."""
@@ -91,6 +98,16 @@ class FieldTerms(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features=None) -> list[str]:
         """Names such as "u^2 u_xx"."""
         return [_name(a, b) for a, b in self.powers_]
+
+
+def _refuse_edge(X: np.ndarray) -> None:
+    """Refuse fields that jump where the period closes: their Fourier derivatives are those of the jump."""
+    inside, edge = np.sqrt(np.mean(np.diff(X) ** 2)), np.sqrt(np.mean((X[:, 0] - X[:, -1]) ** 2))
+    if edge > _LARGEST_JUMP * inside:
+        raise ValueError(
+            f"the fields are not periodic: from the last grid point to the first they change {edge / inside:.3g} times "
+            "as much as between neighbours. Leave out a repeated end point, pass whole periods, or use another library."
+        )
 
 
 def _name(a: int, b: int) -> str:
@@ -150,11 +167,13 @@ class FieldModel:
     cutoff: float | None = field(default=None)
 
     def __call__(self, states: np.ndarray, tendency=None) -> np.ndarray:
-        """Advance states (n, d); a `tendency` with the library `FieldTerms` becomes part of the equation."""
+        """Advance states (n, d); a `tendency`, a sum of `FieldTerms`, becomes part of the equation."""
         coef = dict(self.coef)
         if tendency is not None:
             if not isinstance(tendency.library, FieldTerms) or tendency.library.length != self.length:
-                raise ValueError(f"FieldModel takes terms of FieldTerms(length={self.length}) only.")
+                raise ValueError(
+                    f"this FieldModel can add terms of FieldTerms(length={self.length}) only, got {tendency.library}."
+                )
             for power, c in tendency.library.as_mapping(tendency.coef).items():
                 coef[power] = coef.get(power, 0.0) + c
         d = states.shape[-1]
@@ -162,7 +181,6 @@ class FieldModel:
         if self.cutoff is not None:
             n_waves = min(n_waves, 1 + int(self.cutoff * self.length / (2 * np.pi)))
         derivative = _derivative(self.length, n_waves)
-        linear = sum((c * derivative**b for (a, b), c in _linear(coef)), np.zeros(n_waves, complex))
         products = {power: c for power, c in coef.items() if power not in dict(_linear(coef))}
         highest = max((a + (b > 0) for a, b in products), default=1)
         n_points = min(d, next_fast_len((highest + 1) * n_waves, real=True))
@@ -172,7 +190,7 @@ class FieldModel:
                 return np.zeros_like(waves)
             return rfft(_sum_of_terms(waves, derivative, products, n_points), norm="forward")[..., :n_waves]
 
-        coefficients = etdrk4(linear, self.dt / self.n_substeps)
+        coefficients = _etdrk4(self.length, n_waves, _linear(coef), self.dt / self.n_substeps)
         waves = rfft(states, norm="forward")[..., :n_waves]
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(self.n_substeps):
@@ -180,16 +198,22 @@ class FieldModel:
             return irfft(waves, d, norm="forward")
 
 
-def _linear(coef):
+def _linear(coef) -> tuple:
     """Items of the terms that are linear in u: u itself and its bare derivatives."""
-    return [((a, b), c) for (a, b), c in coef.items() if (a, b) == (1, 0) or (a == 0 and b > 0)]
+    return tuple(((a, b), c) for (a, b), c in coef.items() if (a, b) == (1, 0) or (a == 0 and b > 0))
+
+
+@lru_cache(maxsize=64)
+def _etdrk4(length: float, n_waves: int, terms: tuple, step: float):
+    derivative = _derivative(length, n_waves)
+    return etdrk4(sum((c * derivative**b for (_, b), c in terms), np.zeros(n_waves, complex)), step)
 
 
 class WienerFilter(TransformerMixin, BaseEstimator):
     """Wiener filter of fields on a periodic line: keeps every wave as far as it rises above the noise.
 
-    v_k -> v_k max(P_k - N, 0) / P_k with the mean power P_k of the fields and the power N of white noise; from the first
-    wave on whose power is below 2 N nothing is kept.
+    v_k -> v_k max(P_k - N, 0) / P_k with the mean power P_k of the fields and the power N of white noise. From the
+    first wave on whose power is below 2 N nothing is kept.
 
     Parameters
     ----------
