@@ -226,7 +226,9 @@ class MEDIDA(WindowDynamics):
         base = self._model_step(X)
         self._refuse_bad_step(base, X)
         worst = np.sum(self._observed(Y - base) ** 2)
-        for self.n_iter_ in range(1, self.n_newton + 1):
+        self.n_iter_ = 0
+        for _ in range(self.n_newton):
+            self.n_iter_ += 1
             columns = self._columns(X, coef, base)
             target = self._observed(Y - base).ravel() / self.dt + columns @ coef
             support, solution = self._select(columns, target)
