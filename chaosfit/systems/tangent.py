@@ -153,7 +153,7 @@ def _carry_neighbours(system: Flow, k: int, interval: float) -> Carry:
         size = 1e-6 * (1.0 + np.abs(x).max(axis=1))[:, None, None]
         starts = np.concatenate([x[:, None], x[:, None] + size * np.swapaxes(frame, 1, 2)], axis=1)
         t = np.array([time, time + interval])
-        ends = system._solve(starts.reshape(-1, d), t, 1e-12, "numba" if is_compiled else "taylor")[:, 1]
+        ends = system._solve(starts.reshape(-1, d), t, 1e-10, "numba" if is_compiled else "taylor")[:, 1]
         ends = ends.reshape(B, 1 + k, d)
         return ends[:, 0], np.swapaxes((ends[:, 1:] - ends[:, :1]) / size, 1, 2)
 
@@ -175,12 +175,17 @@ def _carry_flow(system: Flow, k: int, interval: float) -> Carry:
 
     def carry(x: np.ndarray, frame: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
         z, t = np.concatenate([x, frame.reshape(len(x), -1)], axis=1), np.array([time, time + interval])
+        ends = np.full_like(z, np.nan)
         if tape is not None:
-            z = integrate_compiled(tape, z, t, rtol=tolerance, atol=tolerance)[:, 1]
-        else:
+            ends = integrate_compiled(tape, z, t, rtol=tolerance, atol=tolerance)[:, 1]
+        # Removable singularities end a series, but not a Runge-Kutta step.
+        left = ~np.isfinite(ends).all(axis=1)
+        if left.any():
             with_time = system.time_dependent
-            z = integrate_batch(field, z, t, rtol=tolerance, atol=tolerance, time_dependent=with_time)[:, 1]
-        return z[:, :d], z[:, d:].reshape(-1, d, k)
+            ends[left] = integrate_batch(field, z[left], t, rtol=tolerance, atol=tolerance, time_dependent=with_time)[
+                :, 1
+            ]
+        return ends[:, :d], ends[:, d:].reshape(-1, d, k)
 
     return carry
 
