@@ -15,6 +15,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from chaosfit import __version__, registry
@@ -63,12 +65,33 @@ def _list(args: argparse.Namespace) -> int:
     rows = [
         (record.name, group, record.value, _origin(record)) for group in groups for record in registry.records(group)
     ]
+    if args.group == "systems":  # over 150 rows that only who asks for systems wants to see, and wait for
+        rows += _dysts_rows()
     _print_table(("name", "group", "object", "distribution"), rows)
     return 0
 
 
+def _dysts_rows() -> list[tuple[str, str, str, str]]:
+    """Rows of the systems of dysts; none if it is not installed."""
+    if find_spec("dysts") is None:
+        return []
+    from chaosfit.bridges.dysts import dysts_names
+
+    origin = f"dysts {metadata.version('dysts')}"
+    kinds = [(name, kind) for kind in ("flow", "map", "delay") for name in dysts_names(kind)]
+    return [(name, "systems", f"chaosfit.bridges.dysts:Dysts{kind.title()}", origin) for name, kind in sorted(kinds)]
+
+
 def _describe(args: argparse.Namespace) -> int:
-    print(registry.describe(args.name, _group_of(args.name, args.group)))
+    group = _group_of(args.name, args.group)
+    if args.name not in registry.names(group) and args.group in (None, "systems"):
+        known = {row[0].lower(): row[0] for row in _dysts_rows()}
+        if args.name.lower() in known:
+            from chaosfit.bridges.dysts import describe_dysts
+
+            print(describe_dysts(known[args.name.lower()]))
+            return 0
+    print(registry.describe(args.name, group))
     return 0
 
 

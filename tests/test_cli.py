@@ -68,6 +68,16 @@ class TestList:
         assert {row.split()[1] for row in rows} == {"metrics"}
         assert "larger" in {row.split()[0] for row in rows}
 
+    def test_systems_of_dysts_are_listed_with_the_systems(self, capsys):
+        pytest.importorskip("dysts")
+        assert cli.main(["list", "--group", "systems"]) == 0
+        rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+        kinds = {row[0]: row[2] for row in rows}
+        assert kinds["lorenz63"] == "chaosfit.systems.flows:Lorenz63"
+        assert kinds["Lorenz"] == "chaosfit.bridges.dysts:DystsFlow"
+        assert kinds["Henon"] == "chaosfit.bridges.dysts:DystsMap"
+        assert len(rows) > 150
+
     def test_answers_at_once(self):
         """Under 0.5 s of CPU, interpreter included, and without one heavy import."""
         code = (
@@ -93,6 +103,14 @@ class TestDescribe:
     def test_the_group_is_found(self, capsys, plugins):
         assert cli.main(["describe", "larger"]) == 0
         assert "larger: builtins:max, from broken-plug 0.3" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", ["Torus", "torus"])
+    def test_a_system_of_dysts(self, capsys, name):
+        pytest.importorskip("dysts")
+        assert cli.main(["describe", name]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("Torus: a flow of 3 variables, from dysts")
+        assert "not distinguishable from non-chaotic" in out
 
     def test_unknown_name(self, capsys):
         assert cli.main(["describe", "next_step_regresor"]) == 2

@@ -22,7 +22,7 @@ from chaosfit.systems.delays import DelayFlow
 from chaosfit.systems.invariants import measured
 from chaosfit.systems.system import BACKENDS, Flow, Map, System, central_differences
 
-__all__ = ["DystsDelay", "DystsFlow", "DystsMap", "DystsSystem", "dysts_names"]
+__all__ = ["DystsDelay", "DystsFlow", "DystsMap", "DystsSystem", "describe_dysts", "dysts_names"]
 
 _KINDS = ("flow", "delay", "map")
 # A map that has the name of a flow.
@@ -48,6 +48,31 @@ def dysts_names(kind: str | None = None) -> list[str]:
     if kind is not None and kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
     return sorted(name for name, (each, _) in _database().items() if kind in (None, each))
+
+
+def describe_dysts(name: str) -> str:
+    """Text about one system of dysts: what it is, its parameters and its measured invariants.
+
+    Examples
+    --------
+    >>> from chaosfit.bridges.dysts import describe_dysts
+    >>> print(describe_dysts("Henon").splitlines()[0])
+    Henon: a map of 2 variables, from dysts
+    """
+    system = DystsSystem(name)
+    lines = [f"{name}: a {system.kind} of {system.dim} variable{'s' * (system.dim > 1)}, from dysts"]
+    if system.kind != "map":
+        lines += [f"period {system.period:.6g}, time between samples {system.dt:.6g}"]
+    lines += ["", "parameters:", *(f"    {key} = {value}" for key, value in system.parameters.items())]
+    known = measured(name, system.parameters)
+    if known is not None:
+        pairs = zip(known.exponents, known.standard_errors, strict=True)
+        lines += ["", "Lyapunov exponents and standard errors, measured by chaosfit:"]
+        lines += [f"    {value:11.5g} +- {error:.2g}" for value, error in pairs]
+        if known.kaplan_yorke_dimension is not None:
+            lines += [f"Kaplan-Yorke dimension: {known.kaplan_yorke_dimension:.4g}"]
+        lines += [] if known.is_chaotic else ["not distinguishable from non-chaotic"]
+    return "\n".join([*lines, "", "reference:", f"    {system.reference.strip()}"])
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_integration.py
 
-Needs dysts, whose time is extrapolated from its first 20 points; with numba, dysts and the compiled back end use it. Prints
-seconds, gains, and the largest error within two periods relative to the size of every variable. The reference is the
-Taylor integrator heyoka at full double precision where it is installed, else chaosfit's own at that precision.
+Needs dysts, whose time is extrapolated from its first 20 points; with numba, dysts and the compiled back end use it.
+Prints seconds, gains, and the largest error within two periods relative to the size of every variable. The reference is
+the Taylor integrator heyoka at full double precision where it is installed, else chaosfit's own at that precision.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable
@@ -30,13 +31,10 @@ SYSTEMS += ["Chua"]
 N_POINTS, N_DYSTS, TOLERANCE = 1000, 20, 1e-10
 
 
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    best = np.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def reference(system: DystsSystem, t: np.ndarray) -> np.ndarray:
@@ -77,16 +75,15 @@ def main() -> None:
         system, model = DystsSystem(name), getattr(dysts.flows, name)()
         t = system.dt * np.arange(N_POINTS)
         exact = reference(system, t[:201])
-        theirs, cells, row = np.inf, [], []
-        for _ in range(3):  # interleaved
-            call = lambda: model.make_trajectory(N_DYSTS, pts_per_period=100)  # noqa: E731, B023
-            theirs = min(theirs, seconds(call, 1) * N_POINTS / N_DYSTS)
-            row.append([seconds(lambda b=b: integrate(system, t=t, x0=system.initial_state, rtol=TOLERANCE, backend=b), 2)
-                        for b in backends])  # fmt: skip
-        for backend, ours in zip(backends, np.min(row, axis=0), strict=True):
-            x = integrate(system, system.initial_state, t, rtol=TOLERANCE, backend=backend)[:201]
-            error = (np.abs(x - exact) / np.abs(exact).max(axis=0)).max()
-            cells.append((ours, theirs / ours, error))
+        solve = functools.partial(integrate, system, system.initial_state, t, rtol=TOLERANCE)
+        calls = [functools.partial(model.make_trajectory, N_DYSTS, pts_per_period=100)]
+        calls += [functools.partial(solve, backend=backend) for backend in backends]
+        theirs, *ours = np.min([[seconds(call) for call in calls] for _ in range(5)], axis=0)
+        theirs *= N_POINTS / N_DYSTS
+        cells = []
+        for backend, own in zip(backends, ours, strict=True):
+            error = np.abs(solve(backend=backend)[:201] - exact) / np.abs(exact).max(axis=0)
+            cells.append((own, theirs / own, error.max()))
         gains.append([gain for _, gain, _ in cells])
         print(
             f"{name:16s} {theirs:8.2f}  " + "  ".join(f"{s:10.5f} {g:7.0f} {e:8.1e}" for s, g, e in cells), flush=True

@@ -5,10 +5,10 @@ with numba and dysts installed; about twenty minutes of one core for all. Named 
 stay.
 
 Every system follows independent trajectories after its transient, from random starts, or, where one of these escapes,
-from states far apart on the trajectory from the documented start, for as long as they stay. The interval between two orthonormalisations is
-half a period, less where the exponents spread so far that the last vectors would drown in rounding. A system counts
-as chaotic if its largest exponent exceeds three standard errors and three times the spurious exponent
-log(number of periods) / time of a growth that is only linear, which is what regular motion shows.
+from states far apart on the trajectory from the documented start, for as long as they stay. The interval between two
+orthonormalisations is half a period, less where the exponents spread so far that the last vectors would drown in
+rounding. A system counts as chaotic if its largest exponent exceeds three standard errors and three times the spurious
+exponent log(number of periods) / time of a growth that is only linear, which is what regular motion shows.
 """
 
 from __future__ import annotations
