@@ -79,6 +79,7 @@ def mmd(first: Tensor, second: Tensor, scales: tuple[float, ...] = (0.2, 0.5, 0.
 
     def kernel(x: Tensor, z: Tensor) -> Tensor:
         distance = ((x.unsqueeze(-2) - z.unsqueeze(-3)) ** 2).sum(-1)
-        return sum(((s**2 * widen) / (s**2 * widen + distance)).mean((-2, -1)) for s in scales)
+        squares = [s**2 * widen for s in scales]
+        return torch.stack([(square / (square + distance)).mean((-2, -1)) for square in squares]).sum(0)
 
     return (kernel(first, first) + kernel(second, second) - 2 * kernel(first, second)).clamp_min(0.0)

@@ -156,8 +156,9 @@ class _VariateMamba(nn.Module):
         self.horizon, self.n_features, size = options.horizon, n_features, options.d_model
         self.revin = RevIN(n_features) if options.instance_norm else None
         self.embed = nn.Linear(options.context_length, size)
-        self.embed_known = nn.Linear(self.horizon, size) if n_inputs else None
-        self.direct = nn.Linear(self.horizon * n_inputs, self.horizon * n_outputs, bias=False) if n_inputs else None
+        if n_inputs:
+            self.embed_known = nn.Linear(self.horizon, size)
+            self.direct = nn.Linear(self.horizon * n_inputs, self.horizon * n_outputs, bias=False)
         self.layers = nn.ModuleList(_Layer(options, i == 0) for i in range(options.n_layers))
         self.norm = nn.LayerNorm(size)
         # Outputs that are not states have no token of their own: they read all tokens.
@@ -166,18 +167,22 @@ class _VariateMamba(nn.Module):
         self.head = nn.Linear(n_tokens * size, self.horizon * n_read)
 
     def forward(self, past: Tensor, *known: Tensor) -> Tensor:
-        window, moments = (past, None) if self.revin is None else self.revin(past)
-        tokens = [self.embed(window.transpose(1, 2))]
-        tokens += [self.embed_known(part.transpose(1, 2)) for part in known]
-        z = torch.cat(tokens, 1)
-        for layer in self.layers:
-            z = layer(z)
-        outputs = self._read(self.norm(z[:, : self.n_features]))
-        if self.revin is not None and self.of_states:
-            outputs = self.revin.undo(window[:, -1:] + outputs, moments) - past[:, -1:]
+        if self.revin is None:
+            outputs = self._mixed(past, *known)
+        else:
+            window, moments = self.revin(past)
+            outputs = self._mixed(window, *known)
+            if self.of_states:
+                outputs = self.revin.undo(window[:, -1:] + outputs, moments) - past[:, -1:]
         for part in known:
             outputs = outputs + self.direct(part.flatten(1)).unflatten(1, (self.horizon, -1))
         return outputs
+
+    def _mixed(self, window: Tensor, *known: Tensor) -> Tensor:
+        z = torch.cat([self.embed(window.mT), *(self.embed_known(part.mT) for part in known)], 1)
+        for layer in self.layers:
+            z = layer(z)
+        return self._read(self.norm(z[:, : self.n_features]))
 
     def _read(self, z: Tensor) -> Tensor:
         if self.of_states:
