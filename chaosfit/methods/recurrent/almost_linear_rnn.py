@@ -188,8 +188,8 @@ class AlmostLinearRNN(PiecewiseLinearRNN):
     @classmethod
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
-        brief = Trainer(max_steps=150, learning_rate=2e-2, batch_size=32, optimizer="radam", validation_fraction=0)
-        small = {"n_states": 12, "sequence_length": 4, "forcing_interval": 2, "trainer": brief, "random_state": 0}
+        brief = Trainer(max_steps=250, learning_rate=5e-2, batch_size=32, optimizer="radam", validation_fraction=0)
+        small = {"n_states": 12, "sequence_length": 8, "forcing_interval": 2, "trainer": brief, "random_state": 0}
         return [{**small, "n_rectified": 2}, {**small, "n_rectified": 0, "noise": 1e-3}]
 
 

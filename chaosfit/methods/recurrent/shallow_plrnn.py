@@ -76,7 +76,7 @@ class ShallowPLRNN(PiecewiseLinearRNN):
     >>> from chaosfit import ShallowPLRNN
     >>> from chaosfit.nn.trainer import Trainer
     >>> X = np.sin(0.3 * np.arange(300) + np.array([[0.0], [1.57]])).T
-    >>> trainer = Trainer(max_steps=100, learning_rate=2e-2, optimizer="radam", batch_size=16, validation_fraction=0)
+    >>> trainer = Trainer(max_steps=300, learning_rate=2e-2, optimizer="radam", batch_size=16, validation_fraction=0)
     >>> model = ShallowPLRNN(10, sequence_length=20, forcing=0.2, trainer=trainer, random_state=0).fit(X)
     >>> model.forecast(10).shape, model.jacobian(X[:1]).shape, bool(model.score(X) > 0.99)
     ((10, 2), (1, 2, 2), True)
@@ -174,8 +174,8 @@ class ShallowPLRNN(PiecewiseLinearRNN):
     @classmethod
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
-        brief = Trainer(max_steps=150, learning_rate=3e-2, batch_size=32, optimizer="radam", validation_fraction=0)
-        small = {"n_units": 8, "sequence_length": 4, "trainer": brief, "random_state": 0}
+        brief = Trainer(max_steps=250, learning_rate=5e-2, batch_size=32, optimizer="radam", validation_fraction=0)
+        small = {"n_units": 8, "sequence_length": 8, "trainer": brief, "random_state": 0}
         return [{**small, "forcing": 0.2}, {**small, "forcing": "arithmetic_mean", "clipped": False, "penalty": 1e-6}]
 
 
