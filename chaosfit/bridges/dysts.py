@@ -92,7 +92,7 @@ class DystsSystem(System):
         One of :func:`dysts_names`.
     tolerance : float
         Flows: relative and absolute error of the integration.
-    backend : {"taylor", "numba", "dop853"}
+    backend : {"taylor", "numba", "heyoka", "dop853"}
         Flows: how they are integrated, see :func:`chaosfit.systems.integrate.integrate`.
     max_step : float
         Delay equations: upper limit of the time step, at most a five-hundredth of the period.

@@ -32,11 +32,13 @@ def integrate(
     rtol : float
         Flows only, > 0: error per step relative to the size of every variable, and absolute error of small ones.
         Default: ``system.tolerance``.
-    backend : {"taylor", "numba", "dop853"}
+    backend : {"taylor", "numba", "heyoka", "dop853"}
         Flows only. "taylor": Taylor series in generated Python, fast for few trajectories and ten times more accurate
-        than `rtol` asks. "numba": the same series compiled, tens of times faster still, needs numba. "dop853":
-        Dormand-Prince on arrays, the choice for hundreds of trajectories, and for right-hand sides that cannot be
-        traced. Flows that turn out to be stiff are handed to LSODA. Default: the backend of the system.
+        than `rtol` asks. "numba": the same series compiled once for all systems, ten times faster still; needs numba.
+        "heyoka": machine code for each system, several times faster again after a fraction of a second of compiling,
+        for right-hand sides without kinks; needs heyoka. "dop853": Dormand-Prince on arrays, the choice for hundreds of
+        trajectories, and for right-hand sides that cannot be traced. Flows that turn out to be stiff are handed to
+        LSODA. Default: the backend of the system.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from chaosfit.validation import check_n_steps
 
 __all__ = ["BACKENDS", "Flow", "Map", "System"]
 
-BACKENDS = ("taylor", "numba", "dop853")
+BACKENDS = ("taylor", "numba", "heyoka", "dop853")
 """How a flow can be integrated; see :func:`chaosfit.systems.integrate.integrate`."""
 # Above, it takes Python longer to read the generated code than arrays need for the whole job.
 _MOST_OPERATIONS = 1000
@@ -262,6 +262,10 @@ class Flow(System):
 
             require_numba()
             out = integrate_compiled(self.tape, starts, t, **options)
+        elif backend == "heyoka":
+            from chaosfit.numerics.jit import integrate_heyoka
+
+            out = integrate_heyoka(self.tape, starts, t, **options)
         elif len(self.tape.operations) > _MOST_OPERATIONS:
             raise ValueError(f"{self!r} is too large for generated code; use backend='numba' or 'dop853'")
         else:
