@@ -11,6 +11,7 @@ from .base import SamplesMixin as SamplesMixin
 from .base import StepDynamics as StepDynamics
 from .base import WindowDynamics as WindowDynamics
 from .bridges.dysts import DystsSystem as DystsSystem
+from .bridges.forecaster import ForecasterDynamics as ForecasterDynamics
 from .bridges.sktime import DynamicsForecaster as DynamicsForecaster
 from .bridges.sktime import to_series as to_series
 from .compose import NextStepRegressor as NextStepRegressor

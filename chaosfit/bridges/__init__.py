@@ -1,4 +1,5 @@
 """Where chaosfit meets other packages: one module per package, imported only when it is used.
 
-`sktime` turns every estimator into a forecaster; `dysts` turns a collection of chaotic flows into systems.
+`sktime` turns every estimator into a forecaster, `forecaster` every forecaster into an estimator; `dysts` turns a
+collection of chaotic flows into systems.
 """
