@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral
 from typing import ClassVar
@@ -115,12 +117,12 @@ class ForecasterDynamics(MetaEstimatorMixin, WindowDynamics):
         """Fit one forecaster to all variables, or one to each where it takes single series."""
         whole = self._template.get_tag("capability:multivariate")
         horizon = np.arange(1, self.horizon + 1)
-        return [deepcopy(self._template).fit(_indexed(part), fh=horizon) for part in _parts(states, whole)]
+        with _no_storage_warning():
+            return [deepcopy(self._template).fit(_indexed(part), fh=horizon) for part in _parts(states, whole)]
 
     def _new_forecaster(self):
-        """Return an unfitted clone that neither keeps a second copy of the rows nor warns about not doing so."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*remember_data", category=FutureWarning)
+        """Return an unfitted clone that does not keep a second copy of the rows."""
+        with _no_storage_warning():
             if self.forecaster is None:
                 from sktime.forecasting.naive import NaiveForecaster
 
@@ -146,6 +148,14 @@ class ForecasterDynamics(MetaEstimatorMixin, WindowDynamics):
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
         return [{"context_length": 2}]
+
+
+@contextmanager
+def _no_storage_warning() -> Iterator[None]:
+    """Sktime's constructors announce that storing rows will no longer be the default; here it is off."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*remember_data", category=FutureWarning)
+        yield
 
 
 def _parts(states: np.ndarray, whole: bool) -> list[np.ndarray]:

@@ -14,8 +14,8 @@ from chaosfit.methods.baselines.linear_autoregression import LinearAutoregressio
 from chaosfit.methods.sequence.nlinear import NLinear
 from chaosfit.testing import rotation
 
-# sktime rebuilds indices in a way that pandas is about to change, and statsmodels' names have moved.
-pytestmark = pytest.mark.filterwarnings("ignore:::sktime", "ignore:::statsmodels")
+# Constructors of sktime announce a new default, and so do those that statsmodels calls.
+pytestmark = pytest.mark.filterwarnings("ignore:.*remember_data", "ignore:::statsmodels")
 
 
 @pytest.fixture(scope="module")
