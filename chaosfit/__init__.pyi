@@ -12,6 +12,7 @@ from .base import StepDynamics as StepDynamics
 from .base import WindowDynamics as WindowDynamics
 from .bridges.dysts import DystsSystem as DystsSystem
 from .bridges.forecaster import ForecasterDynamics as ForecasterDynamics
+from .bridges.neuralforecast import NeuralForecastDynamics as NeuralForecastDynamics
 from .bridges.sktime import DynamicsForecaster as DynamicsForecaster
 from .bridges.sktime import to_series as to_series
 from .compose import NextStepRegressor as NextStepRegressor

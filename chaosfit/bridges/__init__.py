@@ -1,5 +1,5 @@
 """Where chaosfit meets other packages: one module per package, imported only when it is used.
 
-`sktime` turns every estimator into a forecaster, `forecaster` every forecaster into an estimator; `dysts` turns a
-collection of chaotic flows into systems.
+`sktime` turns every estimator into a forecaster, `forecaster` every forecaster into an estimator,
+`neuralforecast` its networks; `dysts` turns a collection of chaotic flows into systems.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -22,7 +23,46 @@ __all__ = ["ForecasterDynamics"]
 _COUNT = Interval(Integral, 1, None, closed="left")
 
 
-class ForecasterDynamics(MetaEstimatorMixin, WindowDynamics):
+class WindowForecaster(WindowDynamics):
+    """What forecasters of other packages share here: they only forecast states, so other outputs need a readout.
+
+    Attributes
+    ----------
+    readout_ : ndarray of shape (2 d + 1, m) or None
+        Where the outputs are not states: their affine map from the last and the next state.
+    """
+
+    horizon: int
+
+    @abstractmethod
+    def _fit_states(self, trajectories: list[np.ndarray]) -> None:
+        """Learn from states (n, d) of every trajectory."""
+
+    @abstractmethod
+    def _paths(self, windows: np.ndarray) -> np.ndarray:
+        """Forecast the states (N, k, d) that follow windows (N, L, d)."""
+
+    def _block_length(self):
+        return self.horizon if self.readout_ is None else 1
+
+    def _fit(self, trajectories):
+        self._fit_states([t.states for t in trajectories])
+        self.readout_ = None
+        if not all(np.array_equal(t.Y[:-1], t.X[1:]) for t in trajectories):
+            windows, targets, _ = self._training_windows(trajectories)
+            self.readout_ = np.linalg.lstsq(self._features(windows), targets, rcond=None)[0]
+
+    def _forward(self, windows, u):
+        if self.readout_ is None:
+            return self._paths(windows)
+        return (self._features(windows) @ self.readout_)[:, np.newaxis]
+
+    def _features(self, windows):
+        last, coming = windows[:, -1], self._paths(windows)[:, 0]
+        return np.hstack([last, coming, np.ones((len(last), 1))])
+
+
+class ForecasterDynamics(MetaEstimatorMixin, WindowForecaster):
     """An sktime forecaster, shown the last L rows, as a model of the next k.
 
     [x[t+1], ..., x[t+k]] = forecaster given [x[t-L+1], ..., x[t]], and so on from its own output.
@@ -83,31 +123,14 @@ class ForecasterDynamics(MetaEstimatorMixin, WindowDynamics):
     def _context_length(self):
         return self.context_length
 
-    def _block_length(self):
-        return self.horizon if self.readout_ is None else 1
-
-    def _fit(self, trajectories):
+    def _fit_states(self, trajectories):
         self._template = self._new_forecaster()
         self.forecasters_ = []
         if not self.refit:
-            self.forecasters_ = [self._fitted(t.states) for t in trajectories]
-            self._refuse_deaf(max((t.states for t in trajectories), key=len))
-        self.readout_ = None
-        if not all(np.array_equal(t.Y[:-1], t.X[1:]) for t in trajectories):
-            windows, targets, _ = self._training_windows(trajectories)
-            self.readout_ = np.linalg.lstsq(self._features(windows), targets, rcond=None)[0]
-
-    def _forward(self, windows, u):
-        if self.readout_ is None:
-            return self._paths(windows)
-        return (self._features(windows) @ self.readout_)[:, np.newaxis]
-
-    def _features(self, windows):
-        last, coming = windows[:, -1], self._paths(windows)[:, 0]
-        return np.hstack([last, coming, np.ones((len(last), 1))])
+            self.forecasters_ = [self._fitted(states) for states in trajectories]
+            self._refuse_deaf(max(trajectories, key=len))
 
     def _paths(self, windows):
-        """Forecasts (N, k, d) of the states."""
         if self.refit:
             return np.stack([_predicted(self._fitted(window)) for window in windows])
         members = [[_predicted(_shown(fitted, window)) for window in windows] for fitted in self.forecasters_]
