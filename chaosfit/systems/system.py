@@ -271,8 +271,9 @@ class Flow(System):
         else:
             out = np.array([integrate_taylor(self.tape, start, t, **options) for start in starts])
         for row in np.flatnonzero(~np.isfinite(out[:, -1]).all(axis=1) & np.isfinite(starts).all(axis=1)):
-            other = integrate_implicit(self.rhs, starts[row], t, time_dependent=self.time_dependent, **options)
-            out[row] = max(out[row], other, key=lambda states: np.isfinite(states).all(axis=1).sum())
+            last = int(np.isfinite(out[row]).all(axis=1).sum()) - 1
+            rest = integrate_implicit(self.rhs, out[row, last], t[last:], time_dependent=self.time_dependent, **options)
+            out[row, last:] = rest
         return out
 
 

@@ -8,7 +8,8 @@ Every system follows independent trajectories after its transient, from random s
 on one attractor, from states far apart on the trajectory from the documented start; shorter ones if some escape. The
 interval between two orthonormalisations is half a period, less where the exponents spread so far that the last vectors
 would drown in rounding. A system counts as chaotic if its largest exponent exceeds three standard errors and three
-times the spurious exponent log(number of periods) / time of a growth that is only linear, as in regular motion.
+times the spurious exponent log(number of periods) / time of a growth that is only linear, as in regular motion; and if
+a flow has an exponent near zero, which it lacks where trajectories settle at rest.
 """
 
 from __future__ import annotations
@@ -86,13 +87,14 @@ def measure(name: str, system: System, seconds: float) -> dict[str, object]:
     period = getattr(system, "period", 100.0 * system.dt) if kind == "flow" else interval
     linear_growth = np.log(max(span / period, 2.0)) / span
     largest, error = found.exponents[0], found.standard_errors[0]
+    settles = kind == "flow" and k == system.dim and np.abs(found.exponents).min() > 0.25 * largest
     dimension = found.kaplan_yorke_dimension
     return {
         "system": name,
         "kind": kind,
         "dim": system.dim,
         "parameters": fingerprint(system.parameters if name[0].isupper() else physical(system)),
-        "chaotic": "yes" if largest > 3.0 * max(error, linear_growth) else "no",
+        "chaotic": "yes" if largest > 3.0 * max(error, linear_growth) and not settles else "no",
         "lyapunov_exponent": f"{largest:.5g}",
         "standard_error": f"{error:.2g}",
         "kaplan_yorke_dimension": "" if np.isnan(dimension) else f"{dimension:.4f}",
