@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from chaosfit.numerics.taylor import taylor_order, tightened
+from chaosfit.numerics.taylor import MAX_DEFECT, taylor_order, tightened
 from chaosfit.numerics.trace import Tape
 
 try:
@@ -73,11 +73,11 @@ def integrate_compiled(
     out[:, 0] = x0
     rtol, atol = tightened(rtol), tightened(atol)
     program = encoded(tape)
-    v = np.zeros((len(tape.operations), taylor_order(rtol) + 1))
+    work = np.zeros((2, len(tape.operations), taylor_order(rtol) + 1))
     for start, row in zip(x0, out, strict=True):
         # Compiled arithmetic gives NaN where that of Python raises.
         with contextlib.suppress(ArithmeticError, ValueError):
-            _one_row(program, start, t, rtol, atol, float(bound), max_steps, v, row)
+            _one_row(program, start, t, rtol, atol, float(bound), max_steps, work, row)
     return out
 
 
@@ -94,28 +94,35 @@ def encoded(tape: Tape) -> tuple[np.ndarray, ...]:
 
 
 @_fast
-def _one_row(program, x0, t, rtol, atol, bound, max_steps, v, out):
+def _one_row(program, x0, t, rtol, atol, bound, max_steps, work, out):
     """Write the states at all output times that the trajectory reaches."""
+    v, following = work[0], work[1]
     d, order = len(x0), v.shape[1] - 1
     x, time, done, n_tries, just_flipped = x0.copy(), t[0], 1, 0, -1
     shortest = 2e-15 * max(abs(t[0]), abs(t[-1]))
     signs = np.zeros(len(program[5]))
+    _series(program, x, time, signs, v)
     while done < len(t):
-        _series(program, x, time, signs, v)
         step = _step_size(v, d, order, rtol, atol, t[-1] - time)
         if len(signs):
             step, just_flipped = _until_a_sign_changes(program, v, signs, step, just_flipped)
-        if not step > shortest:
-            return
-        end = t[-1] if step == t[-1] - time else time + step
+        while True:
+            if not step > shortest:
+                return
+            for i in range(d):
+                x[i] = _horner(v[i], order, step)
+                if not abs(x[i]) <= bound:
+                    return
+            end = t[-1] if step == t[-1] - time else time + step
+            _series(program, x, end, signs, following)
+            if just_flipped >= 0 or _defect(v, following, d, order, step, rtol, atol) <= MAX_DEFECT:
+                break
+            step *= 0.5
         while done < len(t) and t[done] <= end:
             for i in range(d):
                 out[done, i] = _horner(v[i], order, t[done] - time)
             done, n_tries = done + 1, 0
-        for i in range(d):
-            x[i] = _horner(v[i], order, step)
-            if not abs(x[i]) <= bound:
-                return
+        v, following = following, v
         time, n_tries = end, n_tries + 1
         if n_tries > max_steps:
             return
@@ -130,6 +137,20 @@ def _step_size(v, d, order, rtol, atol, rest):
         last = max(last, abs(v[i, order]) / scale)
         second = max(second, abs(v[i, order - 1]) / scale)
     return min(max(last, 1e-300) ** (-1.0 / order), max(second, 1e-300) ** (-1.0 / (order - 1)), rest)
+
+
+@_fast
+def _defect(v, following, d, order, step, rtol, atol):
+    """Difference of the slopes of two successive series where they meet; see `numerics.taylor`."""
+    largest = 0.0
+    for i in range(d):
+        slope = order * v[i, order]
+        for k in range(order - 1, 0, -1):
+            slope = slope * step + k * v[i, k]
+        ratio = step * abs(slope - following[i, 1]) / (atol + rtol * abs(following[i, 0]))
+        if not ratio <= largest:
+            largest = ratio
+    return largest
 
 
 @_fast

@@ -17,10 +17,13 @@ import numpy as np
 
 from chaosfit.numerics.trace import Operation, Tape, TraceError
 
-__all__ = ["integrate_taylor", "taylor_order", "tightened"]
+__all__ = ["MAX_DEFECT", "integrate_taylor", "taylor_order", "tightened"]
 
 #: Terms kept below the tolerance: a trajectory then errs by less than the tolerance over many steps, at little cost.
 SAFETY = 1e-3
+#: Where a step ends, its series must still obey the equations, up to this multiple of the tightened tolerance: far from
+#: a steep switch the terms know nothing of it, and the step would pass over it.
+MAX_DEFECT = 1.0 / SAFETY
 _BLOCK = 2000
 _FAILURES = (ArithmeticError, ValueError, TypeError)
 
@@ -117,27 +120,35 @@ def _blocks(tape: Tape, x0, t, limits) -> Iterator[tuple[np.ndarray, np.ndarray]
 def _steps(tape: Tape, x0, t, limits) -> Iterator[tuple[float, tuple, float]]:
     """Start, coefficients and end of every step up to ``t[-1]``, fewer if the trajectory ends before."""
     rtol, atol, bound, max_steps = limits
-    series_at, state_at = generated(tape, taylor_order(rtol))
+    series_at, state_at, defect_at = generated(tape, taylor_order(rtol))
     x, time, end = [float(v) for v in x0], float(t[0]), float(t[-1])
     signs: list[float] = _initial_signs(tape, x, time)
     shortest = 10.0 * np.spacing(max(abs(time), abs(end)))
     output, n_tries = 1, 0
     just_flipped = -1
     try:
+        series, arguments, error, second = series_at(*x, time, *signs, rtol, atol)
+        order = len(series[0]) - 1
         while time < end:
-            series, arguments, error, second = series_at(*x, time, *signs, rtol, atol)
-            order = len(series[0]) - 1
             step = min(max(error, 1e-300) ** (-1.0 / order), max(second, 1e-300) ** (-1.0 / (order - 1)), end - time)
+            flipped = -1
             if signs:
                 step, flipped = _until_a_sign_changes(arguments, signs, step, just_flipped)
                 if flipped >= 0:
                     signs[flipped] = -signs[flipped]
                 just_flipped = flipped
-            x = state_at(series, step)
-            if not (step > shortest and max(map(abs, x)) <= bound):
-                return
+            while True:
+                x = state_at(series, step)
+                if not (step > shortest and max(map(abs, x)) <= bound):
+                    return
+                following = series_at(*x, time + step, *signs, rtol, atol)
+                # Where a sign changes, the slope may jump.
+                if flipped >= 0 or defect_at(series, following[0], step, rtol, atol) <= MAX_DEFECT:
+                    break
+                step *= 0.5
             start, time = time, end if step == end - time else time + step
             yield start, series, time
+            series, arguments, error, second = following
             n_tries += 1
             if time >= t[output]:
                 output, n_tries = int(np.searchsorted(t, time, side="right")), 0
@@ -194,12 +205,12 @@ def _horner(series, x: float) -> float:
 
 # ---------------------------------------------------------------------- generated code
 @functools.lru_cache(maxsize=256)
-def generated(tape: Tape, order: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Functions for the coefficients of a step and for the state that they give after a time."""
+def generated(tape: Tape, order: int) -> tuple[Callable[..., Any], ...]:
+    """Functions for the coefficients of a step, the state that they give after a time, and their defect there."""
     namespace: dict[str, Any] = {name: getattr(math, name) for name in ("exp", "log", "sin", "cos", "tanh")}
     namespace["arctan"] = math.atan
     exec(_Writer(tape, order).source(), namespace)
-    return namespace["series_at"], namespace["state_at"]
+    return namespace["series_at"], namespace["state_at"], namespace["defect_at"]
 
 
 class _Writer:
@@ -234,12 +245,14 @@ class _Writer:
         watched = [self.tape.operations[i].a for i in self.signs]
         arguments = [f"({', '.join(self._number(i, k) for k in range(p))})" for i in watched]
         errors = [f"max({', '.join(self._errors(k))})" if d > 1 else self._errors(k)[0] for k in (p, p - 1)]
-        states = []
+        states, defects = [], []
         for i in range(d):
-            state = f"a{i}_{p}"
+            state, slope = f"a{i}_{p}", f"{p}.0 * a{i}_{p}"
             for k in range(p - 1, -1, -1):
                 state = f"a{i}_{k} + h * ({state})"
+                slope = f"{k}.0 * a{i}_{k} + h * ({slope})" if k else slope
             states.append(state)
+            defects.append(f"abs({slope} - b{i}[1]) / (atol + rtol * abs(b{i}[0]))")
         names = [f"({', '.join(f'a{i}_{k}' for k in range(p + 1))})" for i in range(d)]
         return [
             *(f"    w{i} = 1.0 / (atol + rtol * abs(v{i}_0))" for i in range(d)),
@@ -247,6 +260,10 @@ class _Writer:
             "def state_at(series, h):",
             f"    {', '.join(names)}, = series",
             f"    return ({', '.join(states)},)",
+            "def defect_at(series, following, h, rtol, atol):",
+            f"    {', '.join(names)}, = series",
+            f"    {', '.join(f'b{i}' for i in range(d))}, = following",
+            f"    return h * max({', '.join(defects)}, 0.0)",
         ]
 
     def _errors(self, k: int) -> list[str]:

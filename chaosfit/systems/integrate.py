@@ -36,9 +36,9 @@ def integrate(
         Flows only. "taylor": Taylor series in generated Python, fast for few trajectories and ten times more accurate
         than `rtol` asks. "numba": the same series compiled once for all systems, ten times faster still; needs numba.
         "heyoka": machine code for each system, several times faster again after a fraction of a second of compiling,
-        for right-hand sides without kinks; needs heyoka. "dop853": Dormand-Prince on arrays, the choice for hundreds of
-        trajectories, and for right-hand sides that cannot be traced. Flows that turn out to be stiff are handed to
-        LSODA. Default: the backend of the system.
+        for right-hand sides without kinks and tanh; needs heyoka. "dop853": Dormand-Prince on arrays, the choice for
+        hundreds of trajectories, and for right-hand sides that cannot be traced. Flows that turn out to be stiff are
+        handed to LSODA. Default: the backend of the system.
 
     Returns
     -------

@@ -12,7 +12,7 @@ TIMES = np.linspace(0.5, 2.0, 7)
 
 def field(x, t):
     """Every operation that heyoka is given."""
-    y = np.sin(x[0]) * np.exp(-x[1]) + np.log(2.0 + np.cos(t)) - np.tanh(x[0]) / (1.5 + np.arctan(x[1]))
+    y = np.sin(x[0]) * np.exp(-x[1]) + np.log(2.0 + np.cos(t)) - x[0] / (1.5 + np.arctan(x[1]))
     return [y + 0.3, (2.0 + y * y) ** 0.5 - 1.0 / (3.0 + x[0])]
 
 

@@ -51,6 +51,14 @@ def test_a_circle_closes(solve):
 
 
 @both
+def test_steep_switches_are_not_passed_over(solve):
+    # x turns at x = 1, by a switch that the series at x = 0 knows nothing of: tanh(-5000) is -1 to the last digit.
+    x = solve(lambda x, t: [-0.5 * np.tanh(5000.0 * (x[0] - 1.0)) + 0.25], [0.0], [0.0, 1.0, 2.0, 30.0])
+    rest = 1.0 + np.arctanh(0.5) / 5000.0
+    np.testing.assert_allclose(x[:, 0], [0.0, 0.75, rest, rest], rtol=1e-10)
+
+
+@both
 def test_kinks_are_met_exactly(solve):
     # x'' = -sign(x) is a ball on a roof: parabolas of period 4 sqrt(2) from x = 1 at rest.
     period = 4.0 * np.sqrt(2.0)
