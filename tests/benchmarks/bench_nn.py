@@ -1,8 +1,8 @@
 """Skill of the window networks on Lorenz-63, and CPU time of the state-space layers and of the training loop.
 
-Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | scans | loop]``.
-"skill" takes a few minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2, default
-training. Trust the ratios, not the seconds.
+Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | figures | scans | loop]``.
+"skill" takes some twenty minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2,
+default training. "figures" fits every network once and draws those of docs/neural.md. Ratios can be trusted, seconds not.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ import time
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
 from chaosfit.methods.baselines.persistence import Persistence
 from chaosfit.methods.recurrent.lstm import LSTM
+from chaosfit.methods.reservoir.ngrc import NGRC
 from chaosfit.methods.sequence.conv1d import Conv1d
 from chaosfit.methods.sequence.dlinear import DLinear
 from chaosfit.methods.sequence.mlp import MLP
 from chaosfit.methods.sequence.nbeats import NBeatsLite
 from chaosfit.methods.sequence.nlinear import NLinear
+from chaosfit.methods.sequence.phyx_mamba import PhyxMamba
+from chaosfit.methods.sequence.s_mamba import SMamba
 from chaosfit.metrics.forecast import valid_time
 from chaosfit.nn.losses import one_block
 from chaosfit.nn.state_space import _scan_rows, dual_scan, selective_scan
@@ -35,20 +39,61 @@ from chaosfit.systems.flows import Lorenz63
 DT, N_PAST, N_STEPS = 0.02, 31, 1000
 
 
+NETWORKS = {
+    "MLP": MLP(),
+    "NBeatsLite": NBeatsLite(),
+    "LSTM": LSTM(),
+    "Conv1d": Conv1d(),
+    "PhyxMamba": PhyxMamba(trainer=Trainer(batch_size=128, max_steps=1800)),
+    "SMamba": SMamba(context_length=30, horizon=5, trainer=Trainer(batch_size=128, max_steps=1800)),
+}
+
+
 def skill() -> None:
     """Print median valid times in Lyapunov times, one a seed."""
+    models = [Persistence(), LinearAutoregression(n_lags=30), NLinear(), DLinear(), NGRC()]
+    models += [clone(model).set_params(random_state=seed) for model in NETWORKS.values() for seed in range(3)]
+    for model in models:
+        report(repr(model).split("\n")[0], model)
+
+
+def report(label: str, model) -> None:
+    """Fit and print the skill and the CPU time."""
     train = Lorenz63().simulate(8000, dt=DT, random_state=0)
     test = Lorenz63().simulate(N_PAST + N_STEPS, dt=DT, random_state=1, n_trajectories=60)
-    models = [Persistence(), LinearAutoregression(n_lags=30), NLinear(), DLinear()]
-    models += [cls(random_state=seed) for cls in (MLP, NBeatsLite, LSTM, Conv1d) for seed in range(3)]
-    for model in models:
-        started = time.process_time()
-        model.fit(train)
-        seconds = time.process_time() - started
-        forecast = model.forecast(N_STEPS, test[:, :N_PAST])
-        scale = train.std(axis=0)
-        times = valid_time(test[:, N_PAST:], forecast, dt=DT, lyapunov_exponent=0.9056, scale=scale)
-        print(f"{model!r:45} {np.median(times):5.2f} Lyapunov times   fit {seconds:6.1f} CPU-s", flush=True)
+    started = time.process_time()
+    model.fit(train)
+    seconds = time.process_time() - started
+    forecast = model.forecast(N_STEPS, test[:, :N_PAST])
+    scale = train.std(axis=0)
+    times = valid_time(test[:, N_PAST:], forecast, dt=DT, lyapunov_exponent=0.9056, scale=scale)
+    print(f"{label:45} {np.median(times):5.2f} Lyapunov times   fit {seconds:6.1f} CPU-s", flush=True)
+
+
+def figures(directory: str = "docs/_static") -> None:
+    """Draw training curves and attractors of one fit each."""
+    import matplotlib.pyplot as plt
+
+    truth = Lorenz63().simulate(4000, dt=DT, random_state=3)
+    curves, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    attractors, panels = plt.subplots(2, 4, figsize=(8.6, 4.4), layout="constrained", sharex=True, sharey=True)
+    runs = {"data": truth}
+    for name, model in {**NETWORKS, "NGRC": NGRC()}.items():
+        if name != "NGRC":
+            model.set_params(random_state=0)
+        report(name, model)
+        runs[name] = model.forecast(len(truth), truth[:N_PAST])
+        first = [record for record in getattr(model, "history_", []) if record["phase"] in ("train", "teacher")]
+        if first:
+            axes.semilogy([r["step"] for r in first], [r["validation_loss"] for r in first], label=name)
+    axes.set(xlabel="step", ylabel="validation loss")
+    axes.legend(frameon=False, ncols=2)
+    for panel, (name, run) in zip(panels.flat, runs.items(), strict=True):
+        panel.plot(run[:, 0], run[:, 2], lw=0.3, color="black" if name == "data" else "C0")
+        panel.set_title(name, fontsize=10)
+        panel.set_axis_off()
+    curves.savefig(f"{directory}/neural_training.png", dpi=110)
+    attractors.savefig(f"{directory}/neural_attractors.png", dpi=110)
 
 
 def scans() -> None:
@@ -105,4 +150,4 @@ def loop() -> None:
 if __name__ == "__main__":
     with torch_threads(1):
         for name in sys.argv[1:] or ["skill", "scans", "loop"]:
-            {"skill": skill, "scans": scans, "loop": loop}[name]()
+            {"skill": skill, "figures": figures, "scans": scans, "loop": loop}[name]()

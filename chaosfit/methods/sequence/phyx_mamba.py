@@ -56,9 +56,9 @@ class PhyxMamba(NeuralForecaster):
     free_run_length : int >= 0, default=30
         Rows of a free run in the second stage; 0 leaves the stage out.
     free_run_steps : int >= 1, default=200
-        Steps of the second stage, after a quarter as many for the head alone, at a tenth of the learning rate.
-    stationarity, consistency : float >= 0, default=1.0
-        Weights of the discrepancies to the first and to the true states (published: 1 and 1000).
+        Steps of the second stage, after a quarter as many for the head alone, at a fiftieth of the learning rate.
+    stationarity, consistency : float >= 0, default=1.0 and 1000.0
+        Weights of the discrepancies to the first and to the true states (as published).
     trainer : Trainer or None, default=None
         Options of training; None means `Trainer()`, whose `max_steps` are those of the first stage.
     random_state : int, RandomState or None, default=None
@@ -126,7 +126,7 @@ class PhyxMamba(NeuralForecaster):
         free_run_length=30,
         free_run_steps=200,
         stationarity=1.0,
-        consistency=1.0,
+        consistency=1000.0,
         trainer=None,
         random_state=None,
     ):
@@ -174,7 +174,7 @@ class PhyxMamba(NeuralForecaster):
         teacher = Phase("teacher", self._loss)
         if not self._runs_freely():
             return [teacher]
-        rate = (Trainer() if self.trainer is None else self.trainer).learning_rate / 10
+        rate = (Trainer() if self.trainer is None else self.trainer).learning_rate / 50
         n_head = math.ceil(self.free_run_steps / 4)
         return [
             teacher,

@@ -110,7 +110,7 @@ def test_only_the_head_moves_in_the_second_phase():
     _, wrapped = network()
     matching = [name for name, _ in wrapped.named_parameters() if re.search(pattern, name)]
     assert matching == ["network.head.weight", "network.head.bias"]
-    assert model.fit(X).history_[1]["learning_rate"] == pytest.approx(1e-3, rel=0.9)
+    assert 0 < model.fit(X).history_[1]["learning_rate"] <= BRIEF.learning_rate / 50
 
 
 def test_automatic_delays_fill_in_and_survive_a_file(tmp_path):
