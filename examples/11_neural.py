@@ -27,7 +27,7 @@ def skill(model):
 trainer = Trainer(max_steps=1000, patience=5)
 model = MLP(trainer=trainer, random_state=0).fit(train)
 last = model.history_[-1]
-print(f"MLP: {skill(model):.1f} Lyapunov times after {last['step']} steps, validation loss {last['validation_loss']:.1e}")
+print(f"MLP, {last['step']} steps, validation loss {last['validation_loss']:.1e}: {skill(model):.1f} Lyapunov times")
 
 # With a checkpoint an interrupted fit goes on where it was, and ends with the same numbers.
 folder = Path(tempfile.mkdtemp())

@@ -2,7 +2,7 @@
 
 Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | figures | scans | loop]``.
 "skill" takes some twenty minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2,
-default training. "figures" fits every network once and draws those of docs/neural.md. Ratios can be trusted, seconds not.
+default training. "figures" fits every network once and draws those of docs/neural.md. Trust ratios, not seconds.
 """
 
 from __future__ import annotations
