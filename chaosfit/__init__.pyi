@@ -4,6 +4,7 @@ __version__: str
 from .analysis.delay_embedding import DelayEmbedding as DelayEmbedding
 from .analysis.dimension import correlation_dimension as correlation_dimension
 from .analysis.lyapunov import largest_lyapunov_exponent as largest_lyapunov_exponent
+from .analysis.symbols import symbolic_dynamics as symbolic_dynamics
 from .analysis.states import mean_period as mean_period
 from .base import BaseDynamics as BaseDynamics
 from .base import FlowDynamics as FlowDynamics

@@ -1,4 +1,4 @@
-"""Lyapunov spectra of flows, maps, delay equations and the Kuramoto-Sivashinsky equation by tangent dynamics."""
+"""Lyapunov spectra of systems and of fitted models by tangent dynamics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chaosfit.base import BaseDynamics, FlowDynamics
 from chaosfit.numerics.integrate import integrate_batch
 from chaosfit.numerics.spectral import kaplan_yorke_dimension
 from chaosfit.systems.delays import DelayFlow, method_of_steps
@@ -41,7 +42,7 @@ class LyapunovSpectrum:
 
 
 def lyapunov_spectrum(
-    system: Flow | Map | DelayFlow | KuramotoSivashinsky,
+    system: Flow | Map | DelayFlow | KuramotoSivashinsky | BaseDynamics,
     n_exponents: int | None = None,
     *,
     n_steps: int = 1000,
@@ -50,7 +51,7 @@ def lyapunov_spectrum(
     random_state: Any = None,
     x0: np.ndarray | None = None,
 ) -> LyapunovSpectrum:
-    """Measure the Lyapunov exponents of a system with known equations.
+    """Measure the Lyapunov exponents of a system with known equations, or of what a model has learned.
 
     Tangent vectors follow dQ/dt = J(x) Q together with the state (a map: Q' = J(x) Q) and are orthonormalised at
     equal intervals; the exponents are the mean logarithms of the lengths that this removes. Independent trajectories
@@ -59,21 +60,23 @@ def lyapunov_spectrum(
 
     Parameters
     ----------
-    system : Flow, Map, DelayFlow or KuramotoSivashinsky
-        With an analytic Jacobian or the default one by central differences.
+    system : Flow, Map, DelayFlow, KuramotoSivashinsky or fitted estimator with a `jacobian`
+        With an analytic Jacobian or the default one by central differences. Of a model that has hidden states, the
+        exponents are those of its closed loop; the surplus ones say nothing about the data.
     n_exponents : int
         Number of leading exponents, 1..dim; default: all of a flow or map, 8 otherwise.
     n_steps : int
         Orthonormalisations per trajectory that count, after n_steps / 10 more that align the vectors.
     dt : float
         Interval between two orthonormalisations of a flow; default: ten times ``system.dt``. Delay equations use their
-        delay.
+        delay. For a model in discrete time, the time of one step; default: its `dt`, or 1.
     n_trajectories : int
         Independent trajectories, >= 2.
     random_state : int, Generator or None
         Seed of the starts.
     x0 : array (n_trajectories, dim)
-        Starts instead, taken to lie on the attractor; not for delay equations.
+        Starts instead, taken to lie on the attractor; not for delay equations. A model needs them: rows of data, or
+        of its `transform` or `states` if it has hidden states.
 
     Returns
     -------
@@ -93,6 +96,8 @@ def lyapunov_spectrum(
     >>> round(float(result.exponents.sum()), 6)              # ln 0.3
     -1.203973
     """
+    if isinstance(system, BaseDynamics):
+        return _model_spectrum(system, n_exponents, n_steps, dt, x0)
     if not isinstance(system, Flow | Map | DelayFlow | KuramotoSivashinsky):
         raise TypeError(f"lyapunov_spectrum needs a Flow or a Map, or a delay equation, got {type(system).__name__}")
     n_steps = check_n_steps(n_steps)
@@ -112,6 +117,46 @@ def lyapunov_spectrum(
         x = system.simulate(1, n_trajectories=n_trajectories, random_state=random_state)[:, 0]
     rates = _growth_rates(_carry(system, k, interval), np.asarray(x, float), k, n_steps, interval)
     return _summary(rates, most)
+
+
+def _model_spectrum(model: Any, n_exponents, n_steps: int, dt: float | None, x0) -> LyapunovSpectrum:
+    name = type(model).__name__
+    if not hasattr(model, "jacobian"):
+        raise TypeError(f"{name} has no jacobian, which its Lyapunov spectrum needs.")
+    if x0 is None or np.ndim(x0) != 2 or len(x0) < 2:
+        raise ValueError(
+            f"x0 must hold two or more states of {name} on its attractor, one per row, got "
+            f"{'none' if x0 is None else f'shape {np.shape(x0)}'}."
+        )
+    x, step = np.asarray(x0, float), getattr(model, "dt", 1.0) if dt is None else dt
+    k = x.shape[1] if n_exponents is None else n_exponents
+    if not 1 <= k <= x.shape[1]:
+        raise ValueError(f"n_exponents must lie in 1..{x.shape[1]}, got {n_exponents!r}")
+    if isinstance(model, FlowDynamics) and not model._is_map():
+        carry = _carry_rhs(lambda z: model._rhs(z, None), model.jacobian, x.shape[1], k, 10.0 * model.dt)
+        step = 10.0 * model.dt
+    else:
+        advance = model.closed_loop
+
+        def carry(z, frame, time):
+            return advance(z), model.jacobian(z) @ frame
+
+    return _summary(_growth_rates(carry, x, k, check_n_steps(n_steps), step), x.shape[1])
+
+
+def _carry_rhs(rhs, jacobian, d: int, k: int, interval: float, tolerance: float = 1e-8) -> Carry:
+    """Integrate dx/dt = rhs(x) and its tangent vectors."""
+
+    def field(z: np.ndarray) -> np.ndarray:
+        slopes = jacobian(z[:, :d]) @ z[:, d:].reshape(-1, d, k)
+        return np.concatenate([rhs(z[:, :d]), slopes.reshape(len(z), -1)], axis=1)
+
+    def carry(x: np.ndarray, frame: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
+        z = np.concatenate([x, frame.reshape(len(x), -1)], axis=1)
+        ends = integrate_batch(field, z, np.array([0.0, interval]), rtol=tolerance, atol=tolerance)[:, 1]
+        return ends[:, :d], ends[:, d:].reshape(-1, d, k)
+
+    return carry
 
 
 def _growth_rates(carry: Carry, x: np.ndarray, k: int, n_steps: int, interval: float) -> np.ndarray:

@@ -155,6 +155,11 @@ class ShallowPLRNN(PiecewiseLinearRNN):
         states = self.map_(self._scaled(X.reshape(-1, X.shape[2]))).reshape(*X.shape[:2], -1)
         return self._outputs(states), states[:, -1]
 
+    def closed_loop(self, states: np.ndarray) -> np.ndarray:
+        """Advance states (n, d) by one step, in the units of the data: the learned dynamical system."""
+        self._check_autonomous()
+        return self._outputs(self.map_(self._scaled(states)))
+
     def jacobian(self, X) -> np.ndarray:
         """Return the derivatives of the one-step map by the state.
 

@@ -167,11 +167,13 @@ class ReservoirComputer(BaseReservoir):
         return new.reshape(np.shape(r))
 
     def jacobian(self, r: np.ndarray) -> np.ndarray:
-        """Return the derivative (n_units, n_units) of `closed_loop` at a state r (n_units,).
+        """Return the derivative (n_units, n_units) of `closed_loop` at a state r (n_units,), or at each of (B, n_units).
 
-        Its products along a run give the Lyapunov spectrum of the learned system.
+        Its products along a run give the Lyapunov spectrum of the learned system; see `lyapunov_spectrum`.
         """
         self._check_autonomous()
+        if r.ndim == 2:
+            return np.stack([self.jacobian(row) for row in r])
         slope = self.coef_ / self.scale_[:, np.newaxis] @ features_slope(r, self.readout)
         x = self.coef_ @ readout_features(r[:, np.newaxis], self.readout)[:, 0] + self.intercept_
         slope = np.vstack([slope, np.zeros((1, len(r)))])  # the constant input
