@@ -161,7 +161,7 @@ class AlmostLinearRNN(PiecewiseLinearRNN):
         return np.concatenate(parts)
 
     def symbols(self, X=None, *, n_steps: int = 10_000, transient: int = 1000, trajectory_id=None) -> np.ndarray:
-        """Return the regions that the data or a free run visit, as numbers; see `symbolic_dynamics`.
+        """Return the regions that the data or a free run visit, as numbers; see `chaosfit.symbolic_dynamics`.
 
         Parameters
         ----------

@@ -167,7 +167,7 @@ class ReservoirComputer(BaseReservoir):
         return new.reshape(np.shape(r))
 
     def jacobian(self, r: np.ndarray) -> np.ndarray:
-        """Return the derivative (n_units, n_units) of `closed_loop` at a state r (n_units,), or at each of (B, n_units).
+        """Return the derivative (n_units, n_units) of `closed_loop` at a state r (n_units,), or at each of B states.
 
         Its products along a run give the Lyapunov spectrum of the learned system; see `lyapunov_spectrum`.
         """
