@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from threadpoolctl import threadpool_limits
 
 from chaosfit import __version__
 from chaosfit.benchmark.data import Dataset
@@ -97,7 +98,10 @@ def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             parts = split(task.data, task.protocol)
-            forecasts, costs = _forecast(task.prepared, parts)
+            # One thread: those of numpy's and scipy's libraries fight over problems of this size, and the seconds
+            # that a method takes should not depend on how many cores are free. Several methods can run at a time.
+            with threadpool_limits(limits=1, user_api="blas"):
+                forecasts, costs = _forecast(task.prepared, parts)
             scores = score(parts, forecasts, task.data, task.protocol) | {"equations": _equations(task.prepared)}
         # A method may call sys.exit; only the user's own interrupt may end the run.
         except (Exception, SystemExit) as error:

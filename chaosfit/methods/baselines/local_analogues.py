@@ -152,12 +152,15 @@ def _local_ridge(V: np.ndarray, Y: np.ndarray, query: np.ndarray, ridge: float):
     predictions (N, m) and residuals of the neighbours (N, k, m)
     """
     V_mean, Y_mean = V.mean(axis=1, keepdims=True), Y.mean(axis=1, keepdims=True)
-    V, Y = V - V_mean, Y - Y_mean
-    G = V.transpose(0, 2, 1) @ V
-    n_columns = G.shape[1]
+    V, Y, offset = V - V_mean, Y - Y_mean, query[:, np.newaxis] - V_mean
+    V_T = V.transpose(0, 2, 1)
+    few_neighbours = V.shape[1] < V.shape[2]  # then their inner products are the smaller matrix, with the same result
+    G = V @ V_T if few_neighbours else V_T @ V
     # The floor keeps the system regular where all neighbours coincide.
-    penalty = (ridge + 1e-13) * np.trace(G, axis1=1, axis2=2) / n_columns + np.finfo(float).tiny
-    G += penalty[:, np.newaxis, np.newaxis] * np.eye(n_columns)
-    A = np.linalg.solve(G, V.transpose(0, 2, 1) @ Y)
-    offset = query[:, np.newaxis] - V_mean
+    penalty = (ridge + 1e-13) * np.trace(G, axis1=1, axis2=2) / V.shape[2] + np.finfo(float).tiny
+    G += penalty[:, np.newaxis, np.newaxis] * np.eye(G.shape[1])
+    if few_neighbours:
+        dual = np.linalg.solve(G, Y)
+        return (Y_mean + (offset @ V_T) @ dual)[:, 0], penalty[:, np.newaxis, np.newaxis] * dual
+    A = np.linalg.solve(G, V_T @ Y)
     return (Y_mean + offset @ A)[:, 0], Y - V @ A

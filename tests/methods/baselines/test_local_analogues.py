@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
 from chaosfit.methods.baselines.local_analogues import LocalAnalogues
@@ -10,18 +11,21 @@ def test_contract(check):
     check()
 
 
-def test_local_model_equals_a_direct_ridge_regression():
+@pytest.mark.parametrize("n_dims", [3, 30])  # fewer and more than neighbours
+def test_local_model_equals_a_direct_ridge_regression(n_dims):
     rng = np.random.default_rng(0)
-    X, y, query = rng.normal(size=(60, 3)), rng.normal(size=60), rng.normal(size=3)
+    X, y, query = rng.normal(size=(60, n_dims)), rng.normal(size=60), rng.normal(size=n_dims)
     model = LocalAnalogues(n_neighbors=12, ridge=0.1).fit(X, y)
     scale = X.std(axis=0)
     near = np.argsort((((X - query) / scale) ** 2).sum(axis=1))[:12]
     V, w = X[near] / scale, y[near]
     V_centred = V - V.mean(axis=0)
     G = V_centred.T @ V_centred
-    slope = np.linalg.solve(G + 0.1 * np.trace(G) / 3 * np.eye(3), V_centred.T @ (w - w.mean()))
+    slope = np.linalg.solve(G + 0.1 * np.trace(G) / n_dims * np.eye(n_dims), V_centred.T @ (w - w.mean()))
     expected = w.mean() + (query / scale - V.mean(axis=0)) @ slope
     np.testing.assert_allclose(model.predict([query]), [expected])
+    residuals = model._local_model(query[np.newaxis, np.newaxis])[1][0, :, 0]
+    np.testing.assert_allclose(np.sort(residuals), np.sort(w - w.mean() - V_centred @ slope))
 
 
 def test_a_linear_map_is_exact():
