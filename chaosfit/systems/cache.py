@@ -2,14 +2,15 @@
 
 Set the environment variable ``CHAOSFIT_CACHE`` to a folder: then whatever ``simulate`` and ``integrate`` compute is
 kept there, and the same call, in this or any other process, reads it back. The key is all that decides the numbers:
-class and source of the system, all parameters, starts, times, accuracy, method, and the versions of chaosfit, numpy and
-dysts. Several processes may share the folder. Nothing is ever removed; delete the folder when it grows too large.
+class and source of the system, all parameters, starts, times, accuracy, method, and the versions of chaosfit and of
+what it computes with. Several processes may share the folder. Nothing is ever removed: delete it when it has grown.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import inspect
 import os
 from collections.abc import Callable
@@ -35,23 +36,34 @@ def cached(system: Any, call: tuple[Any, ...], compute: Callable[[], np.ndarray]
     if not folder:
         return compute()
     try:
-        key = (_versions(), _sources(system.__class__), repr(system), system.parameters, call)
+        parts = (_versions(), _sources(system.__class__), repr(system), system.parameters, call)
     except OSError:  # a class typed into an interpreter: nothing tells one version of it from the next
         return compute()
     from joblib import Memory
 
+    key = hashlib.sha256(repr(_plain(parts)).encode()).hexdigest()
     return Memory(folder, verbose=0).cache(_evaluate, ignore=["compute"])(key, compute)
 
 
-def _evaluate(key: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
+def _evaluate(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
     return compute()
+
+
+def _plain(value: Any) -> Any:
+    """Arrays by all their digits and by nothing else, such as the layout in memory."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, dict):
+        return [(key, _plain(each)) for key, each in sorted(value.items())]
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = {dist: metadata.version(dist) for dist in ("chaosfit", "numpy")}
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["dysts"] = metadata.version("dysts")
+    found = {}
+    for dist in ("chaosfit", "numpy", "scipy", "dysts", "numba", "heyoka"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[dist] = metadata.version(dist)
     return tuple(found.items())
 
 
