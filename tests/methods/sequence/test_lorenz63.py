@@ -10,6 +10,7 @@ from chaosfit.methods.sequence.dlinear import DLinear
 from chaosfit.methods.sequence.mlp import MLP
 from chaosfit.methods.sequence.nbeats import NBeatsLite
 from chaosfit.methods.sequence.nlinear import NLinear
+from chaosfit.methods.sequence.phyx_mamba import PhyxMamba
 from chaosfit.metrics.forecast import valid_time
 from chaosfit.nn.trainer import Trainer
 from chaosfit.systems.flows import Lorenz63
@@ -38,6 +39,13 @@ def median_valid_time(model, data):
 def test_networks(model, least, data):
     model.set_params(trainer=Trainer(max_steps=3000), random_state=0)
     assert median_valid_time(model, data) >= least
+
+
+@pytest.mark.slow
+def test_phyx_mamba_in_a_third_of_its_training(data):
+    model = PhyxMamba(free_run_length=0, n_branches=0, random_state=0)
+    model.set_params(trainer=Trainer(max_steps=600, batch_size=128))
+    assert median_valid_time(model, data) >= 1.5
 
 
 @pytest.mark.parametrize("model", [Persistence(), LinearAutoregression(n_lags=30), NLinear(), DLinear()], ids=repr)

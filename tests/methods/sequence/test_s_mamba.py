@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.methods.sequence.nlinear import NLinear
 from chaosfit.methods.sequence.s_mamba import SMamba
 from chaosfit.nn.trainer import Trainer, seeded
+from chaosfit.numerics import delay
+from chaosfit.systems.flows import Lorenz96
 
 SMALL = {"context_length": 5, "horizon": 2, "d_model": 8, "d_hidden": 12, "d_state": 4, "random_state": 0}
 
@@ -94,3 +98,21 @@ def test_a_drifting_level_needs_instance_norm():
         model = SMamba(**{**SMALL, "instance_norm": instance_norm, "trainer": trainer}).fit(X)
         errors[instance_norm] = np.abs(model.predict(high)[6:-1] - high[7:]).max()
     assert errors[True] < 0.1 < errors[False]
+
+
+@pytest.mark.slow
+def test_lorenz96_needs_the_neighbours():
+    """A linear map of every variable alone is beaten, and a shuffled order of the variables ruins the forecast."""
+    X = Lorenz96().simulate(5600, dt=0.05, random_state=0)
+    train, test = X[:5000], X[5000:]
+    windows = delay.windows(test, 36)
+    order = np.random.default_rng(0).permutation(40)
+
+    def error(model, columns):
+        return np.mean((model.forecast(12, windows[:, :24, columns]) - windows[:, 24:, columns]) ** 2)
+
+    given = np.arange(40)
+    model = SMamba(trainer=Trainer(max_steps=150, batch_size=64), random_state=0).fit(train)
+    assert error(model, given) <= 0.7 * error(NLinear(24, 12).fit(train), given)
+    assert error(model, given) <= 0.7 * error(Persistence().fit(train), given)
+    assert error(model, order) >= 1.5 * error(model, given)
