@@ -5,6 +5,7 @@ from pathlib import Path
 
 import chaosfit
 from chaosfit import registry
+from chaosfit.systems.invariants import table
 
 project = "chaosfit"
 author = "The chaosfit developers"
@@ -61,7 +62,23 @@ def write_pages(app) -> None:
             index.append(f"| [{record.name}]({record.name}.md) | `{name}` | {summary} |")
             names.append(record.name)
         index += ["\n```{toctree}", ":hidden:", *names, "```"]
+    index += ["\n```{toctree}", ":hidden:", "exponents", "```"]
     (folder / "index.md").write_text("\n".join(index) + "\n")
+    (folder / "exponents.md").write_text(exponents())
+
+
+def exponents() -> str:
+    """Page with the measured Lyapunov exponents of all systems."""
+    rows = ["# Measured Lyapunov exponents\n", "Per unit of time of the equations; see [systems](../systems.md)."]
+    rows += ["Where the last column is empty a system is not distinguishable from a non-chaotic one.\n"]
+    rows += ["| system | kind | variables | largest exponent | standard error | Kaplan-Yorke dimension | chaotic |"]
+    rows += ["|---|---|---|---|---|---|---|"]
+    for row in table().values():
+        dimension = "" if row.kaplan_yorke_dimension is None else f"{row.kaplan_yorke_dimension:.4g}"
+        label = "yes" if row.is_chaotic else ""
+        values = f"{row.exponents[0]:.4g} | {row.standard_errors[0]:.2g} | {dimension} | {label}"
+        rows.append(f"| {row.system} | {row.kind} | {row.dim} | {values} |")
+    return "\n".join(rows) + "\n"
 
 
 def escape_plain_text(app, what, name, obj, options, lines) -> None:
