@@ -137,7 +137,7 @@ def model(lorenz):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_lorenz_is_forecast_for_six_lyapunov_times(lorenz, seed):
-    """Measured 8.0, 7.1, 7.7, and 1.7 to 1.8 for the odd network."""
+    """Measured 7.7, 8.4, 8.1, and 1.7 to 1.9 for the odd network."""
     good = ReservoirComputer(n_units=300, random_state=seed).fit(lorenz.train)
     odd = ReservoirComputer(n_units=300, **ODD, random_state=seed).fit(lorenz.train)
     assert lorenz.median_valid_time(good) >= max(6.0, 3 * lorenz.median_valid_time(odd))
@@ -155,12 +155,12 @@ def test_less_ridge_forecasts_clean_data_longer(lorenz):
         lorenz.median_valid_time(ReservoirComputer(n_units=300, ridge=ridge, random_state=0).fit(lorenz.train))
         for ridge in (1e-3, 1e-5, 1e-7, 1e-9)
     ]
-    assert (np.diff(times) > 0).all()  # measured 3.7, 6.2, 8.0, 10.0
+    assert (np.diff(times) > 0).all()  # measured 3.4, 6.3, 7.7, 10.1
 
 
 @pytest.mark.parametrize("ridge", [1e-9, 1e-7, 1e-5])
 def test_states_of_single_precision_forecast_as_long(lorenz, ridge):
-    """Measured 10.0, 8.6 and 5.9 Lyapunov times with both."""
+    """Measured 10.1, 7.7 and 6.3 Lyapunov times in double precision."""
     double, single = (
         ReservoirComputer(n_units=300, ridge=ridge, dtype=dtype, random_state=0).fit(lorenz.train)
         for dtype in ("float64", "float32")
@@ -188,7 +188,7 @@ def test_the_spikes_of_rossler_are_forecast():
 def test_one_percent_of_noise_leaves_three_lyapunov_times(lorenz):
     noise = 0.01 * lorenz.train.std(axis=0) * np.random.default_rng(0).normal(size=lorenz.train.shape)
     noisy = ReservoirComputer(n_units=300, random_state=0).fit(lorenz.train + noise)
-    assert lorenz.median_valid_time(noisy) >= 3.0  # measured 3.8 to 4.3
+    assert lorenz.median_valid_time(noisy) >= 3.0  # measured 3.8 to 4.2
 
 
 def test_a_batch_equals_single_forecasts_in_a_fifth_of_the_time(lorenz, model):
@@ -254,5 +254,5 @@ def test_laser_intensity_is_predicted_one_step_ahead():
         return np.sqrt(np.mean((model.fit(train).predict(test)[100:-1] - test[101:]) ** 2) / test.var())
 
     reservoir = nrmse(ReservoirComputer(n_units=300, spectral_radius=0.9, ridge=1e-4, random_state=0))
-    assert reservoir <= 0.10  # measured 0.049 to 0.056
+    assert reservoir <= 0.10  # measured 0.055 to 0.059
     assert reservoir < nrmse(LinearAutoregression(50)) / 4
