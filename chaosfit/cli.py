@@ -161,6 +161,7 @@ def _run(args: argparse.Namespace) -> int:
     from chaosfit.benchmark.suite import load_suite
     from chaosfit.report.comparison import DEFAULT_METHODS
 
+    _set_data_folder(args.data)
     suite = load_suite(args.suite)
     methods = resolve_methods(args.methods or DEFAULT_METHODS)
     n_run = run_suite(suite, methods, args.out, n_jobs=args.jobs)
@@ -169,16 +170,30 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _set_data_folder(folder: str | None) -> None:
+    """Tell this process, and those that it starts, where the published data are."""
+    from chaosfit.benchmark.recorded import DATA_VARIABLE
+
+    if folder is not None:
+        os.environ[DATA_VARIABLE] = folder
+
+
 def _report(args: argparse.Namespace) -> int:
     from chaosfit.report.results import read_results
     from chaosfit.report.results_page import write_page
 
+    _set_data_folder(args.data)
     results = read_results(args.folder)
     for setting in results.settings:
         if len(results.settings) > 1:
             print(f"{setting.label}:")
         _print_table(*setting.leaderboard_text())
         print()
+        source = results.suite.published
+        if source is not None and setting.published is not None:
+            print(f"{setting.published.attrs['n_systems']} systems; published: {source.protocol}")
+            _print_table(*setting.published_text(source))
+            print()
     print(f"page: {write_page(results, args.folder)}")
     return 0
 
@@ -223,8 +238,11 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--methods", **words, help="names of estimators (default: a selection)")
     running.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
     running.add_argument("--jobs", type=_positive_int, default=1, metavar="N", help="processes (default: 1)")
+    folder: dict[str, Any] = {"metavar": "DIR", "help": "folder of the published data (default: $CHAOSFIT_DATA)"}
+    running.add_argument("--data", **folder)
     reporting = add("report", _report, "Rank the methods of a run and write a page about it.")
     reporting.add_argument("folder", metavar="DIR", help="folder of a run")
+    reporting.add_argument("--data", **folder)
     return parser
 
 

@@ -23,13 +23,12 @@ A suite is a TOML file with the keys ``name`` and ``description`` and these tabl
     [[systems]]
     name = "Lorenz"
     dt = 0.015              # or period = 1.5, of which protocol.rows_per_period makes the step
-    lyapunov_exponent = 0.906
+    lyapunov_exponent = 0.906  # a system without one is left out where the unit is Lyapunov times
     family = "Lorenz"       # relatives are resampled together; default: the name
     observed = [0]          # variables that are shown and forecast; default: all, or protocol.observed
 
 Instead of its own, a suite may take the systems of another one, ``systems = "core-109"``, but those it names under
-``exclude``, and, where the unit is Lyapunov times, those without an exponent. Or it takes recorded series by their names,
-``systems = ["Lorenz", "Rossler"]``, with::
+``exclude``. Or it takes recorded series by their names, ``systems = ["Lorenz", "Rossler"]``, with::
 
     [data]
     file = "series.npz"     # in the data folder, see `chaosfit.benchmark.recorded`
@@ -37,8 +36,8 @@ Instead of its own, a suite may take the systems of another one, ``systems = "co
     tuning = "train"        # the same, for chosen_on = "train"
     names = "systems"       # array of the names
 
-A table ``[published]``, see `Published`, puts published scores beside those of the run. All settings of one system and seed
-are judged on the same rows, the last of one trajectory.
+A table ``[published]``, see `Published`, puts published scores beside those of the run. All settings of one system and
+seed are judged on the same rows, the last of one trajectory.
 """
 
 from __future__ import annotations
@@ -293,8 +292,8 @@ def suite_names() -> list[str]:
 
     Examples
     --------
-    >>> suite_names()[-3:]
-    ['noise', 'partial', 'smoke-8']
+    >>> suite_names()[-2:]
+    ['univariate-15-noise', 'zero-shot']
     """
     folder = resources.files("chaosfit.benchmark").joinpath("suites")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -375,15 +374,15 @@ def _read_systems(content: dict[str, Any], protocol: dict[str, Any]) -> tuple[Su
         for name in excluded:
             if name not in known:
                 raise LookupError(f"exclude names {name!r}, which is not there; {_nearest(name, known)}")
-        counted = protocol["unit"] == "rows"
-        given = [e for e in given if e["name"] not in excluded and (counted or "lyapunov_exponent" in e)]
-    return tuple(_read_system(entry, protocol) for entry in given)
+        given = [entry for entry in given if entry["name"] not in excluded]
+    systems = [_read_system(entry, protocol) for entry in given]
+    return tuple(s for s in systems if protocol["unit"] == "rows" or s.lyapunov_exponent is not None)
 
 
 def _read_system(entry: dict[str, Any], protocol: dict[str, Any]) -> SuiteSystem:
-    counted = protocol["unit"] == "rows"
-    keys = ("name", "dt", "period", "lyapunov_exponent", "family", "observed")
-    _check_keys("systems.", entry, keys, required=("name",) if counted else ("name", "lyapunov_exponent"))
+    _check_keys(
+        "systems.", entry, ("name", "dt", "period", "lyapunov_exponent", "family", "observed"), required=("name",)
+    )
     name = entry["name"]
     if ("dt" in entry) == ("period" in entry):
         raise ValueError(f"{name} must have one of the keys dt and period")
@@ -402,15 +401,17 @@ def _read_system(entry: dict[str, Any], protocol: dict[str, Any]) -> SuiteSystem
             _check_number(f"observed of {name}", index, int, least=0)
         observed = tuple(_as_list(observed))
     dt = float(entry["dt"]) if "dt" in entry else float(entry["period"]) / protocol["rows_per_period"]
-    exponent = None if counted else float(entry["lyapunov_exponent"])
+    exponent = None
+    if "lyapunov_exponent" in entry and protocol["unit"] != "rows":
+        exponent = float(entry["lyapunov_exponent"])
     return SuiteSystem(name, dt, exponent, str(entry.get("family", name)), observed)
 
 
 def _read_published(given: dict[str, Any]) -> Published:
     keys = tuple(field.name for field in dataclasses.fields(Published))
     _check_keys("published.", given, keys, required=("file", "score", "protocol", "identical", "models"))
-    tuples = {key: tuple(given[key]) for key in ("models", "match") if key in given}
-    return Published(**given | tuples)
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return Published(**values)
 
 
 def _check_protocol(given: dict[str, Any]) -> dict[str, Any]:

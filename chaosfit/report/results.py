@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from chaosfit.benchmark import statistics
+from chaosfit.benchmark.recorded import Published
 from chaosfit.benchmark.records import FILE_NAME, read_records
 from chaosfit.benchmark.runner import SUITE_NAME
 from chaosfit.benchmark.suite import Suite, load_suite
@@ -22,7 +23,8 @@ from chaosfit.report.table import show, show_seconds
 _WORST = {"valid_time": 0.0, "nrmse": np.inf, "smape": 200.0, "d_stsp": np.inf}
 _COSTS = ("fit_cpu_seconds", "forecast_cpu_seconds")
 #: Settings of a suite that may differ within a run, with their text.
-_SETTINGS = {"n_train": "{} training rows", "noise": "noise {:g}"}
+_SETTINGS = {"n_train": "{} training rows", "noise": "noise {:g}", "chosen_on": "methods choose on the {} trajectory"}
+_CHOICES = {"context": "scored", "train": "training"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,12 +40,18 @@ class Setting:
     families : list of str
         One per system.
     scores : dict of str to ndarray of shape (n_systems, n_methods)
-        "valid_time" (Lyapunov times), "nrmse", "smape", "d_stsp" and CPU seconds: medians over seeds and starts.
+        "valid_time", "nrmse", "smape", "d_stsp" and CPU seconds: medians over seeds and starts.
     failures : ndarray of shape (n_methods,)
         Share of forecasts that failed or diverged.
     records : list of dict
     left_out : list of str
         Systems that some method has not been run on yet.
+    published : DataFrame or None
+        Published scores beside those of the methods here, on the systems that have both, the best median first. Columns:
+        published (bool), median, mean, better: the share of systems with a better score than the first published
+        model, which is NaN unless the rows are the same.
+    unit : str
+        Of valid time: "Lyapunov times" or "rows".
     """
 
     label: str
@@ -54,6 +62,8 @@ class Setting:
     failures: np.ndarray
     records: list[dict[str, Any]] = dataclasses.field(repr=False)
     left_out: list[str]
+    published: pd.DataFrame | None = None
+    unit: str = "Lyapunov times"
 
     @functools.cached_property
     def leaderboard(self) -> pd.DataFrame:
@@ -109,6 +119,22 @@ class Setting:
         ]
         return head, rows
 
+    def published_text(self, source: Published) -> tuple[Sequence[str], list[list[str]]]:
+        """Head and rows of the table with published scores for a terminal."""
+        assert self.published is not None
+        head = ["method", "from", f"median {source.score}", "mean", f"better than {source.models[0]}"]
+        rows = [
+            [
+                str(name),
+                "published" if row["published"] else "here",
+                show(row["median"]),
+                show(row["mean"]),
+                "–" if np.isnan(row["better"]) else f"{row['better']:.0%}",
+            ]
+            for name, row in self.published.iterrows()
+        ]
+        return head, rows
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Results:
@@ -141,6 +167,9 @@ def read_results(folder: str | os.PathLike) -> Results:
     suite = load_suite(folder / SUITE_NAME)
     records = read_records(folder)
     families = {system.name: system.family for system in suite.systems}
+    if suite.recording is not None:  # of recorded series there are those that the data folder held
+        held = {record["data"]["name"] for record in records}
+        families = {name: family for name, family in families.items() if name in held}
     varying = [key for key in _SETTINGS if isinstance(suite.protocol[key], list)]
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for record in records:
@@ -148,10 +177,12 @@ def read_results(folder: str | os.PathLike) -> Results:
     n_seeds = len(np.atleast_1d(suite.protocol["random_state"]))
     settings = []
     for values in sorted(groups):
-        label = ", ".join(_SETTINGS[key].format(value) for key, value in zip(varying, values, strict=True))
+        chosen = dict(zip(varying, values, strict=True))
+        label = ", ".join(_SETTINGS[key].format(_CHOICES.get(value, value)) for key, value in chosen.items())
         setting = _make_setting(label or suite.name, groups[values], families, n_seeds)
         if setting is not None:
-            settings.append(setting)
+            published = _published(suite, setting, chosen)
+            settings.append(dataclasses.replace(setting, published=published, unit=suite.protocol["unit"]))
     if not settings:
         raise ValueError(f"{folder}: there is no system yet that every method has been run on; let the run go on.")
     return Results(suite, settings, records)
@@ -184,6 +215,33 @@ def _make_setting(label: str, records: list[dict[str, Any]], families: dict[str,
         kept,
         [name for name in families if name not in complete],
     )
+
+
+def _published(suite: Suite, setting: Setting, chosen: dict[str, Any]) -> pd.DataFrame | None:
+    """Published scores and ours on the same systems; None without a data folder, or where they share no system."""
+    source = suite.published
+    if source is None:
+        return None
+    try:
+        theirs = source.scores(setting.systems, suite.protocol | chosen)
+    except FileNotFoundError:
+        return None
+    systems = [name for name in setting.systems if name in theirs]
+    if not systems:
+        return None
+    ours = setting.scores[source.score][[setting.systems.index(name) for name in systems]]
+    values = np.hstack([ours, [list(theirs[name].values()) for name in systems]])
+    is_published = np.arange(values.shape[1]) >= ours.shape[1]
+    better = (values < values[:, [ours.shape[1]]]).mean(axis=0) if source.identical else np.full(len(is_published), np.nan)
+    columns = {
+        "published": is_published,
+        "median": np.median(values, axis=0),
+        "mean": values.mean(axis=0),
+        "better": np.where(np.arange(len(better)) == ours.shape[1], np.nan, better),
+    }
+    table = pd.DataFrame(columns, index=pd.Index([*setting.methods, *source.models], name="method"))
+    table.attrs["n_systems"] = len(systems)
+    return table.sort_values("median", kind="stable")
 
 
 def _pool(records: Sequence[dict[str, Any]], name: str) -> float:

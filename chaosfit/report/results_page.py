@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chaosfit.benchmark.suite import SuiteSystem
 from chaosfit.report import plots, results_plots
 from chaosfit.report.page import figure_html
 from chaosfit.report.results import Results, Setting, show_interval
@@ -22,7 +23,7 @@ PAGE_NAME = "report.html"
 
 _HEAD = (
     ("method", "Mean rank of valid time, the best first"),
-    ("valid time", "Median over the systems, in Lyapunov times; the larger the better"),
+    ("valid time", "Median over the systems; the larger the better"),
     ("95 %", "Bootstrap interval of that median over the systems"),
     ("by family", "The same interval when related systems are drawn together"),
     ("won", "Share of systems on which the method is the best; ties are divided"),
@@ -49,9 +50,10 @@ def render(results: Results) -> str:
     first, *others = results.settings
     several = bool(others)
     versions = results.records[0]["versions"]
-    blocks = [_figures(first)]
+    blocks = [_published(results, first) + _figures(first)]
     for setting in others:
-        blocks.append(_heading(setting.label) + _leaderboard(setting) + _notes(setting) + _figures(setting))
+        board = _heading(setting.label) + _leaderboard(setting) + _notes(setting)
+        blocks.append(board + _published(results, setting) + _figures(setting))
     return template.substitute(
         title=escape(results.suite.name),
         summary=escape(f"{results.suite.description.strip()} ") + escape(_summary(first, several)),
@@ -71,7 +73,7 @@ def _summary(setting: Setting, several: bool) -> str:
     text = (
         f"{setting.methods[0]} ranks first over {len(setting.systems)} systems"
         + (f" at {setting.label}" if several else "")
-        + f", with a median valid time of {show(first['valid_time'])} Lyapunov times "
+        + f", with a median valid time of {show(first['valid_time'])} {setting.unit} "
         f"({show_interval(first['low'], first['high'])})"
     )
     alike = [str(m) for m, p in board["pvalue"].iloc[1:].items() if p >= 0.05]
@@ -126,7 +128,7 @@ def _notes(setting: Setting) -> str:
     p = setting.records[0]["protocol"]
     n_seeds = len({record["protocol"]["random_state"] for record in setting.records})
     text = (
-        f"Valid time in Lyapunov times: how long the error stays below {p['threshold']:g} standard deviations. "
+        f"Valid time in {setting.unit}: how long the error stays below {p['threshold']:g} standard deviations. "
         f"A system counts once, with its median over {n_seeds * p['n_starts']} starts on "
         f"{'one trajectory' if n_seeds == 1 else f'{n_seeds} trajectories'}. Failures "
         f"count as valid time 0 and sMAPE 200. Hover over a heading for its meaning, click to sort."
@@ -136,6 +138,33 @@ def _notes(setting: Setting) -> str:
     if setting.left_out:
         text += f" Not all methods have been run yet on: {', '.join(setting.left_out)}; these are left out."
     return f'<p class="notes">{escape(text)}</p>'
+
+
+def _published(results: Results, setting: Setting) -> str:
+    source, table = results.suite.published, setting.published
+    if source is None or table is None:
+        return ""
+    head = [
+        ("method", "In italics: published, not run here"),
+        (f"median {escape(source.score)}", "Over the systems that have both; the smaller the better"),
+        ("mean", "Over the same systems"),
+        (f"better than {escape(source.models[0])}", "Share of systems"),
+    ]
+    rows = [
+        [
+            (str(name), f"<i>{escape(str(name))}</i>" if row["published"] else f"<b>{escape(str(name))}</b>"),
+            (row["median"], show(row["median"])),
+            (row["mean"], show(row["mean"])),
+            (row["better"], "–" if np.isnan(row["better"]) else f"{row['better']:.0%}"),
+        ]
+        for name, row in table.iterrows()
+    ]
+    rows_are = "the same rows" if source.identical else "other rows of the same kind, so only distributions compare"
+    text = f"{table.attrs['n_systems']} systems. Published (italics): {source.protocol}, on {rows_are}."
+    return (
+        f'<section><h2>Beside published scores</h2><div class="scroll">{_table(head, rows, "dense")}</div>'
+        f'<p class="notes">{escape(text)}</p></section>'
+    )
 
 
 def _figures(setting: Setting) -> str:
@@ -173,7 +202,7 @@ def _figures(setting: Setting) -> str:
 
 
 def _systems(setting: Setting) -> str:
-    head = [("system", "Name of the system"), *((escape(m), "Valid time in Lyapunov times") for m in setting.methods)]
+    head = [("system", "Name of the system"), *((escape(m), f"Valid time in {setting.unit}") for m in setting.methods)]
     rows = []
     for system, values in zip(setting.systems, setting.scores["valid_time"], strict=True):
         best = values.max()
@@ -181,7 +210,7 @@ def _systems(setting: Setting) -> str:
         rows.append([(system, escape(system)), *cells])
     return (
         f'<section><h2>System by system</h2><div class="scroll">{_table(head, rows, "dense systems")}</div>'
-        f'<p class="notes">Valid time in Lyapunov times; the best of each row in bold.</p></section>'
+        f'<p class="notes">Valid time in {setting.unit}; the best of each row in bold.</p></section>'
     )
 
 
@@ -203,22 +232,27 @@ def _failures(records: list[dict[str, Any]]) -> str:
 def _protocol(results: Results) -> str:
     suite = results.suite
     p = suite.protocol
+    unit = p["unit"]
     rows = {
-        "systems": ", ".join(
-            f"{s.name} (dt {s.dt:g}, exponent {s.lyapunov_exponent:g}"
-            + (f", variables {', '.join(map(str, s.observed))} observed)" if s.observed is not None else ")")
-            for s in suite.systems
-        ),
+        "systems": ", ".join(_system(system) for system in suite.systems),
         "training rows": _listed(p["n_train"]),
         "context before each start": f"{p['n_context']} rows",
         "starts per trajectory": str(p["n_starts"]),
-        "horizon": f"{p['horizon']:g} Lyapunov times, at most {p['max_steps']} steps",
-        "nRMSE and sMAPE over": f"the first {p['score']:g} Lyapunov times",
-        "noise": f"{_listed(p['noise'])} standard deviations on training rows and contexts, none on the truth",
+        "horizon": f"{p['horizon']:g} {unit}" + (f", at most {p['max_steps']} steps" if "max_steps" in p else ""),
+        "nRMSE and sMAPE over": f"the first {p['score']:g} {unit}",
+        "noise": f"{_listed(p['noise'])} standard deviations on training rows and contexts, "
+        f"{'as on' if p['noisy_truth'] else 'none on'} the truth",
         "seeds": _listed(p["random_state"]),
         "limits of a task": f"{suite.limits.seconds:g} s, {suite.limits.gibibytes:g} GiB",
     }
     return "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
+
+
+def _system(system: SuiteSystem) -> str:
+    facts = [] if system.dt is None else [f"dt {system.dt:g}"]
+    facts += [] if system.lyapunov_exponent is None else [f"exponent {system.lyapunov_exponent:g}"]
+    facts += [] if system.observed is None else [f"variables {', '.join(map(str, system.observed))} observed"]
+    return f"{system.name} ({', '.join(facts)})" if facts else system.name
 
 
 def _listed(value: Any) -> str:

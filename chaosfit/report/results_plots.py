@@ -51,7 +51,7 @@ def draw_critical_difference(ax: Axes, setting: Setting) -> None:
 
 
 def draw_error_growth(ax: Axes, setting: Setting) -> None:
-    """Draw the median over systems and seeds of the scaled error against Lyapunov times."""
+    """Draw the median over systems and seeds of the scaled error against time."""
     curves: dict[str, list[dict[str, Any]]] = {method: [] for method in setting.methods}
     for record in setting.records:
         if record["status"] == "ok":
@@ -74,7 +74,7 @@ def draw_error_growth(ax: Axes, setting: Setting) -> None:
     ax.axhline(threshold, color=_INK, lw=0.9, ls="--")
     label: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "top"}
     ax.text(1, threshold, f"valid below {threshold:g}", fontsize=8, **label)
-    ax.set(xlabel="time after the start [Lyapunov times]", ylabel="error / standard deviation")
+    ax.set(xlabel=f"time after the start [{setting.unit}]", ylabel="error / standard deviation")
     ax.set(yscale="log", ylim=(max(lowest / 2, 1e-8), 4), xlim=(0, time[-1]))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -99,6 +99,6 @@ def draw_cost(ax: Axes, setting: Setting) -> None:
     order = [i for i in np.argsort(seconds, kind="stable") if np.isfinite(seconds[i])]
     best = [i for k, i in enumerate(order) if all(valid[i] > valid[j] for j in order[:k])]
     ax.plot(seconds[best], valid[best], color=_FAINT, lw=1, zorder=0)
-    ax.set(xscale="log", xlabel="CPU seconds of fit and all forecasts", ylabel="valid time [Lyapunov times]")
+    ax.set(xscale="log", xlabel="CPU seconds of fit and all forecasts", ylabel=f"valid time [{setting.unit}]")
     ax.set_ylim(bottom=0)
     ax.margins(x=0.15)

@@ -197,7 +197,7 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     def _seeded_candidates(self, pieces) -> Iterator[BaseDynamics]:
         random_state = check_random_state(self.random_state)
         longest = max((states for states, _ in pieces), key=len)
-        default = _default_candidates(*longest.shape, _period(longest))
+        default = _default_candidates(len(longest), longest.shape[1], _period(longest))
         for candidate in default if self.candidates is None else self.candidates:
             estimator = clone(candidate)
             if estimator.get_params().get("random_state", 0) is None:
