@@ -47,9 +47,9 @@ class Setting:
     left_out : list of str
         Systems that some method has not been run on yet.
     published : DataFrame or None
-        Published scores beside those of the methods here, on the systems that have both, the best median first. Columns:
-        published (bool), median, mean, better: the share of systems with a better score than the first published
-        model, which is NaN unless the rows are the same.
+        Published scores beside those of the methods here, on the systems that have both, the best median first.
+        Columns: published (bool), median, mean, better: the share of systems with a better score than the first
+        published model, which is NaN unless the rows are the same.
     unit : str
         Of valid time: "Lyapunov times" or "rows".
     """
@@ -232,7 +232,9 @@ def _published(suite: Suite, setting: Setting, chosen: dict[str, Any]) -> pd.Dat
     ours = setting.scores[source.score][[setting.systems.index(name) for name in systems]]
     values = np.hstack([ours, [list(theirs[name].values()) for name in systems]])
     is_published = np.arange(values.shape[1]) >= ours.shape[1]
-    better = (values < values[:, [ours.shape[1]]]).mean(axis=0) if source.identical else np.full(len(is_published), np.nan)
+    better = (
+        (values < values[:, [ours.shape[1]]]).mean(axis=0) if source.identical else np.full(len(is_published), np.nan)
+    )
     columns = {
         "published": is_published,
         "median": np.median(values, axis=0),

@@ -9,10 +9,10 @@ from chaosfit import cli
 from chaosfit.benchmark.recorded import data_file, read_array
 from chaosfit.benchmark.suite import load_suite
 from chaosfit.benchmark.task import run_task
-from chaosfit.metrics.forecast import smape
 from chaosfit.methods.baselines.climatology import Climatology
 from chaosfit.methods.baselines.drift import Drift
 from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.metrics.forecast import smape
 from chaosfit.report.results import read_results
 
 needs_data = pytest.mark.skipif(
@@ -27,7 +27,9 @@ def rounding(value):
 
 @needs_data
 @pytest.mark.parametrize("granularity", [15, 100])
-@pytest.mark.parametrize(("method", "model"), [(Persistence(), "NaiveSeasonal"), (Drift(), "NaiveDrift"), (Climatology(), "NaiveMean")])
+@pytest.mark.parametrize(
+    ("method", "model"), [(Persistence(), "NaiveSeasonal"), (Drift(), "NaiveDrift"), (Climatology(), "NaiveMean")]
+)
 def test_published_baselines_are_reproduced_system_by_system(method, model, granularity):
     suite = load_suite(f"univariate-{granularity}")
     published = suite.published.scores([system.name for system in suite.systems], {})

@@ -204,7 +204,7 @@ def test_a_long_simulation_is_announced(capsys):
 
 def test_describe_suggests_names_of_all_groups(capsys):
     assert cli.main(["describe", "lorenz6"]) == 2
-    assert "systems have no 'lorenz'; did you mean 'lorenz96' or 'lorenz63'?" in capsys.readouterr().err
+    assert "systems have no 'lorenz6'; did you mean 'lorenz96' or 'lorenz63'?" in capsys.readouterr().err
 
 
 def test_a_map_is_no_flow():
