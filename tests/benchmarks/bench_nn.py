@@ -2,7 +2,7 @@
 
 Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | figures | scans | loop]``.
 "skill" takes some twenty minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2,
-default training. "figures" fits every network once and draws those of docs/neural.md. Trust ratios, not seconds.
+default training. "figures" fits three networks and draws those of docs/neural.md. Trust ratios, not seconds.
 """
 
 from __future__ import annotations
@@ -75,25 +75,24 @@ def figures(directory: str = "docs/_static") -> None:
     import matplotlib.pyplot as plt
 
     truth = Lorenz63().simulate(4000, dt=DT, random_state=3)
-    curves, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    attractors, panels = plt.subplots(2, 4, figsize=(8.6, 4.4), layout="constrained", sharex=True, sharey=True)
+    curves, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    attractors, panels = plt.subplots(1, 4, figsize=(8.6, 2.3), layout="constrained", sharex=True, sharey=True)
     runs = {"data": truth}
-    for name, model in {**NETWORKS, "NGRC": NGRC()}.items():
-        if name != "NGRC":
-            model.set_params(random_state=0)
+    for name in ("MLP", "NBeatsLite", "PhyxMamba"):
+        model = clone(NETWORKS[name]).set_params(random_state=0)
+        if name == "PhyxMamba":
+            model.set_params(free_run_length=0)
         report(name, model)
         runs[name] = model.forecast(len(truth), truth[:N_PAST])
-        first = [record for record in getattr(model, "history_", []) if record["phase"] in ("train", "teacher")]
-        if first:
-            axes.semilogy([r["step"] for r in first], [r["validation_loss"] for r in first], label=name)
+        axes.semilogy([r["step"] for r in model.history_], [r["validation_loss"] for r in model.history_], label=name)
     axes.set(xlabel="step", ylabel="validation loss")
-    axes.legend(frameon=False, ncols=2)
+    axes.legend(frameon=False)
     for panel, (name, run) in zip(panels.flat, runs.items(), strict=True):
         panel.plot(run[:, 0], run[:, 2], lw=0.3, color="black" if name == "data" else "C0")
         panel.set_title(name, fontsize=10)
         panel.set_axis_off()
     curves.savefig(f"{directory}/neural_training.png", dpi=110)
-    attractors.savefig(f"{directory}/neural_attractors.png", dpi=110)
+    attractors.savefig(f"{directory}/neural_attractors.png", dpi=80)
 
 
 def scans() -> None:
