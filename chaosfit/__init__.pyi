@@ -38,6 +38,7 @@ from .methods.koopman.hankel_dmd import HankelDMD as HankelDMD
 from .methods.koopman.havok import HAVOK as HAVOK
 from .methods.koopman.kernel_edmd import KernelEDMD as KernelEDMD
 from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as MeasurePreservingEDMD
+from .methods.koopman.neural_koopman import NeuralKoopman as NeuralKoopman
 from .methods.koopman.opt_dmd import OptDMD as OptDMD
 from .methods.koopman.resdmd import ResDMD as ResDMD
 from .methods.recurrent.almost_linear_rnn import AlmostLinearRNN as AlmostLinearRNN

@@ -13,6 +13,7 @@ EDMD                   a dictionary (any transformer)   least squares
 ResDMD                 a dictionary                     least squares, unverified eigenvalues left out
 MeasurePreservingEDMD  a dictionary, often delays       the nearest unitary one
 KernelEDMD             a kernel                         ridge regression
+NeuralKoopman          a network                        rotations, learned with the network
 =====================  ===============================  =================================================
 
 Read first: `lifted`, the algebra that the dictionary methods share; `exponentials` and `forced_linear` hold the
