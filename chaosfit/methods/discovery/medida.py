@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -181,13 +182,9 @@ class MEDIDA(WindowDynamics):
             return
         if len(X) < 2:
             raise ValueError(f"MEDIDA needs at least 2 pairs of states, got {len(X)}.")
-        X, Y = self._smoothed(X, Y)
-        if len(self._names) >= self._observed(Y).size:
-            raise ValueError(
-                f"{len(self._names)} coefficients need more than the {self._observed(Y).size} values in {len(X)} "
-                "pairs: give more pairs or a smaller library."
-            )
-        self._gauss_newton(X, Y)
+        self._unit = X.std(axis=0)
+        self._unit[self._unit == 0] = 1.0
+        self._gauss_newton(trajectories, X, Y)
 
     def _fit_library(self, X) -> None:
         library = PolynomialFeatures(2) if self.library is None else self.library
@@ -206,33 +203,20 @@ class MEDIDA(WindowDynamics):
             )
         self._readout = NextStepRegressor().fit(X, Y)
 
-    def _smoothed(self, X, Y) -> tuple[np.ndarray, np.ndarray]:
-        """Return clean states at the start of each pair, and what their successors are compared with."""
-        self._unit = X.std(axis=0)
-        self._unit[self._unit == 0] = 1.0
-        if self.smoother is None:
-            return X, Y
-        smoother = clone(self.smoother)
-        if hasattr(smoother, "assimilate"):
-            smoother.set_params(model=self._model_step)
-            self.smoother_ = smoother.fit(np.concatenate([X, Y]))
-            mean = self.smoother_.assimilate(np.stack([X, Y], axis=1)).mean
-            return mean[:, 0], mean[:, 1]
-        self.smoother_ = smoother.fit(np.concatenate([X, Y]))
-        return self.smoother_.transform(X), Y
-
-    def _gauss_newton(self, X, Y) -> None:
-        coef = np.zeros(len(self._names))
-        base = self._model_step(X)
-        self._refuse_bad_step(base, X)
-        worst = np.sum(self._observed(Y - base) ** 2)
-        self.n_iter_ = 0
+    def _gauss_newton(self, trajectories, X, Y) -> None:
+        coef, worst, self.n_iter_ = np.zeros(len(self._names)), np.inf, 0
         for _ in range(self.n_newton):
-            self.n_iter_ += 1
-            columns = self._columns(X, coef, base)
-            target = self._observed(Y - base).ravel() / self.dt + columns @ coef
+            start, end = self._smoothed(trajectories, X, Y, coef)
+            base = self._corrected_step(start, coef)
+            self._refuse_bad_step(base)
+            if not self.n_iter_:
+                self._refuse_few_values(end)
+                worst = np.sum(self._observed(end - base) ** 2)
+            columns = self._columns(start, coef, base)
+            target = self._observed(end - base).ravel() / self.dt + columns @ coef
             support, solution = self._select(columns, target)
-            previous, (coef, base) = coef, self._line_search(X, Y, coef, solution, worst)
+            previous, coef = coef, self._line_search(start, end, coef, solution, worst)
+            self.n_iter_ += 1
             if np.abs(coef - previous).max() <= _CONVERGED * np.abs(coef).max():
                 break
         if not support.any():
@@ -241,6 +225,26 @@ class MEDIDA(WindowDynamics):
         self.coef_ = coef.reshape(shape)
         self.support_ = support.reshape(shape)
         self.coef_std_ = _standard_deviations(columns, target, coef, support).reshape(shape)
+
+    def _smoothed(self, trajectories, X, Y, coef) -> tuple[np.ndarray, np.ndarray]:
+        """Return clean states at the start of each pair, and what their successors are compared with."""
+        if self.smoother is None:
+            return X, Y
+        if hasattr(self.smoother, "assimilate"):
+            return self._assimilated(trajectories, coef)
+        if not hasattr(self, "smoother_"):
+            self.smoother_ = clone(self.smoother).fit(np.concatenate([X, Y]))
+        return self.smoother_.transform(X), Y
+
+    def _assimilated(self, trajectories, coef) -> tuple[np.ndarray, np.ndarray]:
+        """Let the filter carry the model, corrected so far, through every trajectory; a pair is one of two rows."""
+        series = [t.states for t in trajectories]
+        if not self._self_supervised:
+            series = [np.stack(pair) for t in trajectories for pair in zip(t.X, t.Y, strict=True)]
+        self.smoother_ = clone(self.smoother).set_params(model=partial(self._corrected_step, coef=coef))
+        self.smoother_.fit(np.concatenate(series))
+        means = [self.smoother_.assimilate(states).mean for states in series]
+        return np.concatenate([mean[:-1] for mean in means]), np.concatenate([mean[1:] for mean in means])
 
     def _columns(self, X, coef, base) -> np.ndarray:
         """Effect of each coefficient on the solution, per time: columns (n k, p)."""
@@ -285,15 +289,14 @@ class MEDIDA(WindowDynamics):
             support = support & (contribution > contribution[weak].min())
         return support, 0.0 * coef
 
-    def _line_search(self, X, Y, coef, solution, worst: float):
+    def _line_search(self, X, Y, coef, solution, worst: float) -> np.ndarray:
         """Go from coef towards the solution as far as the corrected model is no worse than the given one."""
         for halving in range(_MAX_HALVINGS):
             tried = coef + 0.5**halving * (solution - coef)
             with np.errstate(over="ignore", invalid="ignore"):
-                stepped = self._corrected_step(X, tried)
-                if np.sum(self._observed(Y - stepped) ** 2) <= worst:
+                if np.sum(self._observed(Y - self._corrected_step(X, tried)) ** 2) <= worst:
                     break
-        return tried, stepped
+        return tried
 
     # ------------------------------------------------------------------ steps
     def _model_step(self, states) -> np.ndarray:
@@ -332,15 +335,23 @@ class MEDIDA(WindowDynamics):
             raise ValueError(f"model must return the shape of its argument, {states.shape}, got {advanced.shape}.")
         return advanced
 
-    def _refuse_bad_step(self, advanced, states) -> None:
+    def _refuse_bad_step(self, advanced) -> None:
         """Refuse a model that overflows, naming the pair."""
         with np.errstate(invalid="ignore"):
             bad = np.flatnonzero(~(np.abs(advanced).max(axis=1) <= self.bound_))
         if len(bad):
             raise ValueError(
-                f"the model left the range of the data 1000-fold or became non-finite from X[{bad[0]}], the first of "
-                f"{len(bad)} such pair(s). Without damping of short waves a model is ill-posed: limit its wavenumbers "
-                "(`cutoff` of FieldModel), smooth the states, or take a shorter interval."
+                f"the model left the range of the data 1000-fold or became non-finite in pair {bad[0]}, the first of "
+                f"{len(bad)}. Without damping of short waves a model is ill-posed: limit its wavenumbers (`cutoff` of "
+                "FieldModel), smooth the states, or take a shorter interval."
+            )
+
+    def _refuse_few_values(self, states) -> None:
+        n_values = self._observed(states).size
+        if len(self._names) >= n_values:
+            raise ValueError(
+                f"{len(self._names)} coefficients need more than the {n_values} values in {len(states)} pair(s): give "
+                "more pairs or a smaller library."
             )
 
     # ------------------------------------------------------------------ use
