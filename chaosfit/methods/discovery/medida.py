@@ -94,7 +94,8 @@ class MEDIDA(WindowDynamics):
         Selects terms, from columns and target of standard deviation one. None: `RVMRegressor(fit_intercept=False)`.
     smoother : transformer or `EnsembleKalmanFilter`, default=None
         Makes clean states of noisy ones: fitted on all states, as `WienerFilter` for fields. A Kalman
-        filter assimilates every pair with the uncorrected model. None: states are taken as they are.
+        filter carries the model, as far as it is corrected, through every trajectory; its `model_noise` must
+        allow for the errors of the model. None: states are taken as they are.
     n_newton : int >= 1, default=4
         Largest number of regressions. Published: 1.
     min_coef : float >= 0, default=0.0

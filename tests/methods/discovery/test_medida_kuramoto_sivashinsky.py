@@ -7,7 +7,7 @@ solver than the model.
 import numpy as np
 import pytest
 
-from chaosfit.methods.discovery.fields import FieldModel, FieldTerms
+from chaosfit.methods.discovery.fields import FieldModel, FieldTerms, WienerFilter
 from chaosfit.methods.discovery.medida import MEDIDA
 from chaosfit.systems.pdes import KuramotoSivashinsky
 
@@ -110,3 +110,54 @@ def test_a_solver_that_takes_no_terms_is_corrected_better_than_by_the_published_
     assert right_terms
     assert relative <= 1.5e-4  # the errors of the solver itself
     assert 1e-3 < error(case, published_recipe(solver, *pairs))[0] < 0.02
+
+
+def noisy_pairs(states, dt, noise, seed):
+    """Pairs with white noise on every state."""
+    rng, size = np.random.default_rng(seed), noise * states.std()
+    end = KuramotoSivashinsky(length=LENGTH, n_points=1024, max_step=0.01).simulate(2, x0=states, dt=dt)[:, 1]
+    return tuple(x + size * rng.standard_normal(x.shape) for x in (states, end))
+
+
+def fitted_to_noise(states, case, dt, noise, seed):
+    model = FieldModel(LENGTH, wrong_model(case), dt, 5, cutoff=3.5)
+    return MEDIDA(model, FieldTerms(LENGTH), dt=dt, smoother=WienerFilter()).fit(*noisy_pairs(states, dt, noise, seed))
+
+
+@pytest.mark.parametrize(("noise", "dt", "threshold"), [(0.01, 0.05, 0.005), (0.05, 0.1, 0.03)])
+@pytest.mark.parametrize("case", ["no u u_x", "no u_xx", "no u_xxxx"])
+def test_noisy_pairs(states, case, noise, dt, threshold):
+    missing = vector(TRUTH) - vector(wrong_model(case))
+    for seed in range(3):
+        model = fitted_to_noise(states, case, dt, noise, seed)
+        relative, right_terms = error(case, model.coef_)
+        assert right_terms
+        assert relative <= threshold
+        np.testing.assert_allclose(model.smoother_.noise_std_, noise * states.std(), rtol=0.03)
+        kept = model.support_
+        assert (np.abs(model.coef_ - missing)[kept] < 4 * model.coef_std_[kept]).all()
+
+
+@pytest.mark.parametrize("case", ["no u u_x", "no u_xx", "no u_xxxx"])
+def test_the_published_recipe_fails_with_one_percent_noise(states, case):
+    X, Y = noisy_pairs(states, DT, 0.01, 0)
+    assert error(case, published_recipe(crank_nicolson(wrong_model(case)), X, Y))[0] > 0.1
+
+
+@pytest.mark.parametrize("case", ["no u u_x", "no u_xx", "no u_xxxx"])
+def test_the_corrected_model_forecasts_longer(states, case):
+    dt, start = 0.05, states[-1:]
+    model = fitted_to_noise(states[:-1], case, dt, 0.01, 0)
+    truth = KuramotoSivashinsky(length=LENGTH, n_points=1024).simulate(101, x0=start, dt=dt)[0, 1:]
+    wrong, path = start, []
+    for _ in range(20):
+        wrong = model.model(wrong)
+        path.append(wrong[0])
+
+    def steps_within(forecast):
+        with np.errstate(over="ignore", invalid="ignore"):
+            bad = ~(np.sqrt(np.mean((forecast - truth[: len(forecast)]) ** 2, axis=1)) <= 0.1 * states.std())
+        return bad.argmax() if bad.any() else len(bad)
+
+    assert steps_within(np.array(path)) < 20
+    assert steps_within(model.forecast(100, start)) >= 5 * max(steps_within(np.array(path)), 1)
