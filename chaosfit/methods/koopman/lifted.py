@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg
@@ -21,6 +22,9 @@ from chaosfit.analysis.delay_embedding import DelayEmbedding
 from chaosfit.base import StepDynamics
 from chaosfit.numerics.delay import window_span, windows
 from chaosfit.validation import Trajectory, check_states
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Galerkin", "LiftedDynamics", "galerkin", "noise_rank", "tall_svd", "transformer_rows"]
 
@@ -295,6 +299,13 @@ class LiftedDynamics(StepDynamics):
         """Return which eigenvalues have a residual below the tolerance, (r,) bool."""
         self._require_operator()
         return self.residuals_ < tolerance
+
+    def plot_eigenvalues(self, tolerance: float = 0.05, ax: Axes | None = None) -> Axes:
+        """Draw the eigenvalues with the unit circle, coloured by residual, ringed where `verified`."""
+        from chaosfit.methods.koopman.plots import plot_eigenvalues
+
+        self._require_operator()
+        return plot_eigenvalues(self.eigenvalues_, self.residuals_, tolerance=tolerance, ax=ax)
 
     def pseudospectrum(self, z) -> np.ndarray:
         """Return tau(z), the smallest residual that any function of the dictionary has at z.

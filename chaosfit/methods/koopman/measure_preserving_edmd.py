@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import linalg
@@ -12,6 +12,9 @@ from sklearn.base import clone
 from chaosfit.analysis.delay_embedding import DelayEmbedding
 from chaosfit.methods.koopman.lifted import Galerkin, LiftedDynamics
 from chaosfit.validation import HasMethods, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["MeasurePreservingEDMD"]
 
@@ -132,6 +135,17 @@ class MeasurePreservingEDMD(LiftedDynamics):
         angles = np.angle(self.eigenvalues_)
         order = np.argsort(angles)
         return angles[order], weights[order]
+
+    def plot_spectral_measure(self, coefficients, ax: Axes | None = None) -> Axes:
+        """Draw the atoms of `spectral_measure` over the angle, on a logarithmic scale."""
+        import matplotlib.pyplot as plt
+
+        angles, weights = self.spectral_measure(coefficients)
+        ax = plt.subplots()[1] if ax is None else ax
+        floor = max(weights.max() * 1e-8, np.finfo(float).tiny)
+        ax.vlines(angles, floor, np.maximum(weights, floor), linewidth=1)
+        ax.set(yscale="log", xlim=(-np.pi, np.pi), xlabel="angle per row [rad]", ylabel="weight")
+        return ax
 
     @classmethod
     def get_test_params(cls):

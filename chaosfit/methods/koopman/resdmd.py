@@ -102,12 +102,10 @@ class ResDMD(LiftedDynamics):
 
     def plot_pseudospectrum(self, extent: float = 1.3, n_points: int = 21, ax: Axes | None = None) -> Axes:
         """Draw tau(z) around the unit circle, `n_points` along each half axis, and return the axes."""
-        from chaosfit.methods.koopman.plots import plot_eigenvalues
-
         axis = np.linspace(-extent, extent, 2 * n_points - 1)
         upper = self.pseudospectrum(axis + 1j * axis[n_points - 1 :, None])
         tau = np.concatenate([upper[:0:-1], upper])  # real data: symmetric about the real axis
-        ax = plot_eigenvalues(self.eigenvalues_, self.residuals_, tolerance=self.tolerance, ax=ax)
+        ax = self.plot_eigenvalues(self.tolerance, ax)
         lines = ax.contour(axis, axis, np.log10(tau), levels=np.arange(-3, 0.1, 0.5), cmap="viridis")
         ax.clabel(lines, fmt=lambda level: f"$10^{{{level:g}}}$", fontsize=7)
         return ax

@@ -1,5 +1,7 @@
 """Energy, unit circle and spectral measures."""
 
+import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pytest
 
@@ -98,3 +100,14 @@ def test_refusals():
     model = MeasurePreservingEDMD(DelayEmbedding(2, 1)).fit(X)
     with pytest.raises(ValueError, match=r"coefficients must have shape \(2,\), got \(3,\)"):
         model.spectral_measure([1, 0, 0])
+
+
+def test_the_picture_of_the_measure_has_a_peak_at_each_frequency():
+    matplotlib.use("Agg")
+    x = np.sin(0.5 * np.arange(1000))[:, None]
+    ax = MeasurePreservingEDMD(DelayEmbedding(4, 1)).fit(x).plot_spectral_measure(np.eye(4)[0])
+    assert ax.get_yscale() == "log"
+    segments = np.array(ax.collections[0].get_segments())
+    highest = segments[np.argsort(-segments[:, 1, 1])[:2], 1, 0]
+    np.testing.assert_allclose(np.sort(highest), [-0.5, 0.5], atol=1e-3)
+    matplotlib.pyplot.close(ax.figure)
