@@ -32,9 +32,8 @@ model.plot_pseudospectrum().figure.savefig("pseudospectrum.png", dpi=110)
 # HAVOK: a linear model driven by bursts that come before the switches of the lobes.
 x = chaosfit.Lorenz63().simulate(60_000, dt=0.001, random_state=0)[:, :1]
 model = chaosfit.HAVOK(n_delays=100, rank=11, dt=0.001).fit(x[:50_000])
-print(
-    f"HAVOK: R2 of the modelled coordinates >= {model.fit_scores_[:-1].min():.4f}, of the forcing {model.fit_scores_[-1]:.2f}"
-)
+*modelled, forcing = model.fit_scores_
+print(f"HAVOK: R2 of the modelled coordinates >= {min(modelled):.4f}, of the forcing {forcing:.2f}")
 print(f"{len(model.events(x[50_000:], min_gap=50))} bursts in ten units of time that were not used for the fit")
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 model.plot_spectrum(axes[0])
