@@ -41,6 +41,7 @@ from .methods.koopman.measure_preserving_edmd import MeasurePreservingEDMD as Me
 from .methods.koopman.neural_koopman import NeuralKoopman as NeuralKoopman
 from .methods.koopman.opt_dmd import OptDMD as OptDMD
 from .methods.koopman.resdmd import ResDMD as ResDMD
+from .methods.neuralde.neural_ode import NeuralODE as NeuralODE
 from .methods.recurrent.almost_linear_rnn import AlmostLinearRNN as AlmostLinearRNN
 from .methods.recurrent.lstm import LSTM as LSTM
 from .methods.recurrent.shallow_plrnn import ShallowPLRNN as ShallowPLRNN

@@ -1,0 +1,1 @@
+"""Differential equations whose right-hand side is a network; read `neural_ode` first."""
