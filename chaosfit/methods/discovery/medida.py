@@ -82,7 +82,8 @@ class MEDIDA(WindowDynamics):
     model : callable, default=None
         S, one interval: states (n, d) to (n, d). If it takes an argument `tendency`, that is the function
         sum_j c_j f_j of the states to be added to h, or None; `FieldModel` does. Otherwise half an interval
-        of the terms is put before and after the model. None: h = 0, and x is constant without correction.
+        of the terms is put before and after the model, with errors of order dt^2. None: h = 0, and x is constant
+        without correction.
     library : transformer, default=None
         Features f_j (n, p) of states (n, d): every variable has own coefficients. One that has a method
         `tendency(X, coef)` shares the p coefficients between variables, like `FieldTerms` on a grid.
@@ -112,7 +113,7 @@ class MEDIDA(WindowDynamics):
     support_ : bool ndarray of the shape of coef_
     feature_names_out_ : list of p str
         Names of the terms.
-    library_, regressor_, smoother_ : fitted estimators
+    library_, regressor_, smoother_ : fitted estimators, smoother_ None without
     n_iter_ : int
 
     Raises
@@ -206,6 +207,7 @@ class MEDIDA(WindowDynamics):
 
     def _gauss_newton(self, trajectories, X, Y) -> None:
         coef, worst, self.n_iter_ = np.zeros(len(self._names)), np.inf, 0
+        self.smoother_ = None
         for _ in range(self.n_newton):
             start, end = self._smoothed(trajectories, X, Y, coef)
             base = self._corrected_step(start, coef)
@@ -233,7 +235,7 @@ class MEDIDA(WindowDynamics):
             return X, Y
         if hasattr(self.smoother, "assimilate"):
             return self._assimilated(trajectories, coef)
-        if not hasattr(self, "smoother_"):
+        if self.smoother_ is None:
             self.smoother_ = clone(self.smoother).fit(np.concatenate([X, Y]))
         return self.smoother_.transform(X), Y
 
@@ -265,9 +267,8 @@ class MEDIDA(WindowDynamics):
 
     def _observed(self, states) -> np.ndarray:
         """Map differences of states (n, d) to the numbers that are compared."""
-        smoother = getattr(self, "smoother_", None)
-        if smoother is not None and hasattr(smoother, "modes"):
-            return smoother.modes(states)
+        if hasattr(self.smoother_, "modes"):
+            return self.smoother_.modes(states)
         return states if self._shared else states / self._unit
 
     def _select(self, columns, target) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,86 @@ def test_any_regressor_selects_terms(regressor):
     assert model.equations() == ["x0' = model", "x1' = model + 3.000 x0", "x2' = model"]
 
 
+@pytest.fixture(scope="module")
+def X():
+    return Lorenz63().simulate(1000, dt=0.02, random_state=0)
+
+
+def errors(model):
+    """Largest error of a coefficient, and whether the only term is that of x0 in the equation of x1."""
+    truth = np.zeros((3, 10))
+    truth[1, 1] = 3.0
+    return np.abs(model.coef_ - truth).max(), np.array_equal(model.support_, truth != 0)
+
+
+def test_without_a_model_the_equations_are_found(X):
+    model = MEDIDA(dt=0.02, n_newton=8).fit(X)
+    assert model.equations() == [
+        "x0' = - 10.000 x0 + 10.000 x1",
+        "x1' = 28.000 x0 - 1.000 x1 - 1.000 x0 x2",
+        "x2' = - 2.667 x2 + 1.000 x0 x1",
+    ]
+
+
+def test_pairs_trajectories_and_a_series_agree(X):
+    series = MEDIDA(lorenz, dt=0.02).fit(X)
+    pairs = MEDIDA(lorenz, dt=0.02).fit(X[:-1], X[1:])
+    assert np.allclose(series.coef_, pairs.coef_, rtol=1e-10)
+    two = MEDIDA(lorenz, dt=0.02).fit(X, trajectory_id=np.repeat([0, 1], 500))
+    assert errors(two)[0] <= 1e-4
+
+
+def test_a_longer_interval_needs_more_than_one_regression(X):
+    """One linear regression, as published, leaves a bias that the repeats remove."""
+
+    def long_step(x, tendency=None):
+        for _ in range(10):
+            x = lorenz(x, tendency)
+        return x
+
+    truth = X[::10]
+    once, repeated = (MEDIDA(long_step, dt=0.2, n_newton=n).fit(truth) for n in (1, 6))
+    assert errors(repeated)[1]
+    assert errors(repeated)[0] < 1e-3 < errors(once)[0]
+
+
+def test_the_error_with_a_solver_that_takes_no_terms_falls_with_the_square_of_the_interval():
+    """Half an interval of the terms is put before and after the model."""
+    system, found = Lorenz63(rho=25.0), []
+    for dt in (0.02, 0.01):
+        X = Lorenz63().simulate(1000, dt=dt, random_state=0)
+        model = MEDIDA(lambda x, dt=dt: system.simulate(2, x0=x, dt=dt)[:, 1], dt=dt, min_contribution=0.02).fit(X)
+        found.append(errors(model))
+    assert found[0][1]
+    assert found[1][1]
+    assert found[0][0] < 0.03
+    assert found[1][0] < 0.3 * found[0][0]
+
+
+def test_standard_deviations_are_those_of_the_errors(X):
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(25):
+        model = MEDIDA(lorenz, dt=0.02, n_newton=1).fit(X[:-1:10], X[1::10] + 0.05 * rng.standard_normal((100, 3)))
+        scores.append((model.coef_[1, 1] - 3.0) / model.coef_std_[1, 1])
+    assert 0.6 < np.std(scores) < 1.5
+    assert abs(np.mean(scores)) < 0.5
+
+
+def test_a_fit_forgets_the_smoother_of_the_fit_before():
+    x = 2 * np.pi * np.arange(64) / 64
+    rng = np.random.default_rng(0)
+    U = np.array([np.sin(x + a) + b * np.cos(2 * x) for a, b in rng.uniform(0, 3, (5, 2))])
+    truth = FieldModel(2 * np.pi, {(0, 2): 0.5}, 0.1)
+    model = MEDIDA(FieldModel(2 * np.pi, {(0, 2): 0.3}, 0.1), FieldTerms(2 * np.pi, 2, 2), dt=0.1)
+    once = model.fit(U, truth(U)).coef_
+    model.set_params(smoother=WienerFilter(0.1)).fit(U, truth(U))
+    assert isinstance(model.smoother_, WienerFilter)
+    assert np.array_equal(model.set_params(smoother=None).fit(U, truth(U)).coef_, once)
+    assert model.smoother_ is None
+    assert model.equations() == ["u_t = model + 0.200 u_xx"]
+
+
 def test_the_model_error_is_the_sum_of_the_terms():
     model = MEDIDA(HEAT, TERMS, dt=0.01).fit(FIELDS, FieldModel(2 * np.pi, {(0, 2): 0.5, (1, 1): -1.0}, 0.01)(FIELDS))
     assert model.equations() == ["u_t = model - 1.000 u u_x - 0.500 u_xx"]
