@@ -70,6 +70,13 @@ from .metrics.forecast import smape as smape
 from .metrics.forecast import valid_steps as valid_steps
 from .metrics.forecast import valid_time as valid_time
 from .metrics.invariants import correlation_sum_distance as correlation_sum_distance
+from .metrics.reconstruction import autocorrelation_error as autocorrelation_error
+from .metrics.reconstruction import block_entropy_error as block_entropy_error
+from .metrics.reconstruction import maximum_mean_discrepancy as maximum_mean_discrepancy
+from .metrics.reconstruction import return_map_distance as return_map_distance
+from .metrics.samples import crps as crps
+from .metrics.samples import energy_score as energy_score
+from .metrics.samples import interval_coverage as interval_coverage
 from .nn.hankel import HankelLinear as HankelLinear
 from .nn.trainer import Trainer as Trainer
 from .report.comparison import compare as compare

@@ -10,8 +10,9 @@ Which one to read first
     chaotic systems). `attractor` asks whether a long free run visits the same places
     (`state_space_divergence`) with the same rhythm (`power_spectrum_hellinger`); neither suffices alone,
     and both have a floor (`metric_floor`) that depends on the length. `invariants` compares dimension,
-    exponent and correlation sums. `classic` holds the scores of general forecasting, `ctf` those of one
-    public challenge.
+    exponent and correlation sums, `reconstruction` the memory, the return map and the words of two runs.
+    `samples` scores forecasts that are samples, which have one axis more. `classic` holds the scores of
+    general forecasting, `ctf` those of one public challenge.
 
 `pair` checks the two arguments, the same way for all.
 """
