@@ -20,6 +20,8 @@ _TAPER_SCALE = 1.82
 
 def etkf_weights(Y: np.ndarray, innovation: np.ndarray) -> np.ndarray:
     """Ensemble transform Kalman filter: the symmetric square root (Hunt et al. 2007)."""
+    if Y.shape[-1] < Y.shape[-2]:
+        return _square_root_of_few_observations(Y, innovation)
     return _square_root(*_spectrum(Y @ _transpose(Y)), _times(Y, innovation))
 
 
@@ -128,6 +130,18 @@ def _square_root(values, vectors, b) -> np.ndarray:
     shift = _times(vectors, gain * _times(_transpose(vectors), b))
     transform = (vectors * np.sqrt(dof * gain)[..., np.newaxis, :]) @ _transpose(vectors)
     return transform + shift[..., np.newaxis, :]
+
+
+def _square_root_of_few_observations(Y, innovation) -> np.ndarray:
+    """Return what `_square_root` does, from the m x m matrix Y^T Y = V D V^T: f(Y Y^T) = f(0) + Y V g(D) V^T Y^T."""
+    dof = Y.shape[-2] - 1
+    values, vectors = _spectrum(_transpose(Y) @ Y)
+    gain = 1 / (values + dof)
+    projected = Y @ vectors
+    shift = _times(projected, gain * _times(_transpose(vectors), innovation))
+    # (sqrt(dof gain) - 1) / values, without the cancellation
+    change = (projected * (gain / (1 + np.sqrt(dof * gain)))[..., np.newaxis, :]) @ _transpose(projected)
+    return np.eye(dof + 1) - change + shift[..., np.newaxis, :]
 
 
 def _transpose(matrix: np.ndarray) -> np.ndarray:
