@@ -40,7 +40,7 @@ class Assimilation(NamedTuple):
     Attributes
     ----------
     mean : ndarray of shape (n, d)
-        Best estimate of the state at every row, given the observations up to that row.
+        Best estimate of the state at every row, given the observations up to that row, and `smoother_lag` more.
     spread : ndarray of shape (n, d)
         Its standard deviation, that of the members.
     innovations : ndarray of shape (n, m)
@@ -104,6 +104,8 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         Turns "etkf" into the LETKF; for this scheme only, without operator. Published: 4 for Lorenz-96 with N = 7.
     distances : array-like of shape (d, d), default=None
         Distances between the variables. None: on a ring, neighbours 1 apart.
+    smoother_lag : int >= 0, default=0
+        So many later rows still improve the estimate of a row (the ensemble Kalman smoother). 0: a filter.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -123,8 +125,8 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
     -----
     As a dynamics estimator it forecasts from a context of complete, noisy states: `forecast` is the mean of the
     ensemble, `forecast_samples` are its members. Correlated observation errors must be decorrelated first. Observations
-    at unequal times: put them on a grid, with rows of NaN between. It does not smooth: later rows change nothing.
-    With noise-free observations the filter returns the observations.
+    at unequal times: put them on a grid, with rows of NaN between. With noise-free observations the filter returns the
+    observations. A `smoother_lag` beyond one or two Lyapunov times gains little and makes the spread too small.
 
     References
     ----------
@@ -132,6 +134,8 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
     doi:10.1175/1520-0493(1998)126<1719:ASITEK>2.0.CO;2 (stochastic)
     Sakov and Oke, Tellus A 60, 361 (2008), doi:10.1111/j.1600-0870.2007.00299.x (DEnKF)
     Hunt, Kostelich and Szunyogh, Physica D 230, 112 (2007), doi:10.1016/j.physd.2006.11.008 (ETKF, LETKF)
+    Evensen and van Leeuwen, Mon. Weather Rev. 128, 1852 (2000), doi:10.1175/1520-0493(2000)128<1852:AEKSFN>2.0.CO;2
+    (smoother)
     Bocquet, Raanes and Hannart, Nonlin. Processes Geophys. 22, 645 (2015), doi:10.5194/npg-22-645-2015 (EnKF-N)
 
     Examples
@@ -162,6 +166,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         "rotation": ["boolean"],
         "localization_radius": [None, Interval(Real, 0, None, closed="neither")],
         "distances": [None, "array-like"],
+        "smoother_lag": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -178,6 +183,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         rotation=True,
         localization_radius=None,
         distances=None,
+        smoother_lag=0,
         random_state=None,
     ):
         self.model = model
@@ -191,6 +197,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         self.rotation = rotation
         self.localization_radius = localization_radius
         self.distances = distances
+        self.smoother_lag = smoother_lag
         self.random_state = random_state
 
     # ------------------------------------------------------------------ fit
@@ -310,12 +317,11 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
             ensemble = ensemble + self.model_noise_ * rng.standard_normal(ensemble.shape[1:])
         return _State(ensemble, state.time + 1)
 
-    def _update(self, state: _State, observation: np.ndarray) -> tuple[_State, np.ndarray]:
-        """Return the analysis of observations (B, m) and the innovations."""
+    def _update(self, state: _State, observation: np.ndarray, past=()) -> tuple[_State, np.ndarray, list]:
+        """Return the analysis of observations (B, m), the innovations, and what they make of earlier ensembles."""
         ensemble = state.ensemble
         lost = ~np.isfinite(ensemble).all(axis=(1, 2))
         ensemble = np.where(lost[:, np.newaxis, np.newaxis], self.ensemble_[: ensemble.shape[1]], ensemble)
-        mean = ensemble.mean(axis=1, keepdims=True)
         observed = self._observe_states(ensemble.reshape(-1, ensemble.shape[2]))
         observed = observed.reshape(*ensemble.shape[:2], -1)
         center = observed.mean(axis=1)
@@ -324,24 +330,29 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         whitened = np.where(seen, innovation, 0.0) / self.observation_noise_
         Y = np.where(seen[:, np.newaxis], observed - center[:, np.newaxis], 0.0) / self.observation_noise_
         rng = np.random.default_rng([self._seed, state.time, 0])
-        updated = self._apply_scheme(ensemble - mean, Y, whitened, rng)
-        center = updated.mean(axis=1, keepdims=True)
-        anomalies = self.inflation * (updated - center)
-        if self.rotation:
-            anomalies = analysis.random_rotation(anomalies.shape[1], rng) @ anomalies
-        updated = np.where(seen.any(axis=1)[:, np.newaxis, np.newaxis], mean + center + anomalies, ensemble)
-        return _State(updated, state.time), innovation
+        weights = self._weights(Y, whitened, rng)
+        rotation = analysis.random_rotation(ensemble.shape[1], rng) if self.rotation else None
 
-    def _apply_scheme(self, anomalies, Y, innovation, rng) -> np.ndarray:
-        """Return the new members (B, N, d) relative to the old mean."""
+        def combined(members, inflation):
+            mean = members.mean(axis=1, keepdims=True)
+            updated = _apply(weights, members - mean)
+            center = updated.mean(axis=1, keepdims=True)
+            anomalies = inflation * (updated - center)
+            anomalies = anomalies if rotation is None else rotation @ anomalies
+            return np.where(seen.any(axis=1)[:, np.newaxis, np.newaxis], mean + center + anomalies, members)
+
+        updated = _State(combined(ensemble, self.inflation), state.time)
+        return updated, innovation, [combined(members, 1.0) for members in past]
+
+    def _weights(self, Y, innovation, rng) -> np.ndarray:
+        """Return the weights of the scheme: (B, N, N), or (B, d, N, N) where they are local."""
         if self._taper is not None:
-            weights = analysis.local_etkf_weights(Y, innovation, self._taper)
-            return np.einsum("bdnk,bkd->bnd", weights, anomalies, optimize=True)
+            return analysis.local_etkf_weights(Y, innovation, self._taper)
         if self.scheme != "stochastic":
-            return _WEIGHTS[self.scheme](Y, innovation) @ anomalies
+            return _WEIGHTS[self.scheme](Y, innovation)
         perturbations = rng.standard_normal(Y.shape[1:])
         perturbations = (perturbations - perturbations.mean(axis=0)) * (Y != 0).any(axis=1, keepdims=True)
-        return analysis.stochastic_weights(Y, innovation, perturbations) @ anomalies
+        return analysis.stochastic_weights(Y, innovation, perturbations)
 
     # ------------------------------------------------------------------ use
     def assimilate(self, observations, *, ensemble=None) -> Assimilation:
@@ -362,16 +373,24 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         check_is_fitted(self)
         observations, batch = self._check_observations(observations)
         state = _State(self._check_ensemble(ensemble, len(observations)), 0)
-        mean, spread, innovations = [], [], []
+        mean, spread, innovations, recent = [], [], [], []
+
+        def record(members):
+            mean.append(members.mean(axis=1))
+            spread.append(members.std(axis=1, ddof=1))
+
         for t in range(observations.shape[1]):
             if t:
                 with np.errstate(over="ignore", invalid="ignore"):
                     state = self._propagate(state)
                 self._refuse_lost(state.ensemble, t)
-            state, innovation = self._update(state, observations[:, t])
-            mean.append(state.ensemble.mean(axis=1))
-            spread.append(state.ensemble.std(axis=1, ddof=1))
+            state, innovation, recent = self._update(state, observations[:, t], recent)
             innovations.append(innovation)
+            recent.append(state.ensemble)
+            if len(recent) > self.smoother_lag:
+                record(recent.pop(0))
+        for members in recent:
+            record(members)
         arrays = (np.stack(mean, 1), np.stack(spread, 1), np.stack(innovations, 1), state.ensemble)
         return Assimilation(*(arrays if batch else (array[0] for array in arrays)))
 
@@ -428,7 +447,7 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         return _State(np.broadcast_to(self.ensemble_, (n_batch, *self.ensemble_.shape)), 0)
 
     def _step(self, state, x, u):
-        state, _ = self._update(state, self._observe_states(x))
+        state, *_ = self._update(state, self._observe_states(x))
         if hasattr(self, "_readout"):
             outputs = self._readout.predict(state.ensemble.reshape(-1, x.shape[1]))
             outputs = outputs.reshape(*state.ensemble.shape[:2], -1).mean(axis=1)
@@ -467,6 +486,13 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         """See `BaseDynamics.get_test_params`."""
         small = {"n_ensemble": 8, "random_state": 0}
         return [small, {**small, "scheme": "stochastic"}]
+
+
+def _apply(weights: np.ndarray, anomalies: np.ndarray) -> np.ndarray:
+    """Combine anomalies (B, N, d) with weights (B, N, N), or (B, d, N, N) for each variable."""
+    if weights.ndim == 3:
+        return weights @ anomalies
+    return np.einsum("bdnk,bkd->bnd", weights, anomalies, optimize=True)
 
 
 def _is_fitted(estimator) -> bool:

@@ -67,6 +67,31 @@ def test_a_linear_model_gives_the_kalman_filter(params):
     np.testing.assert_allclose(result.spread[-1] ** 2, np.diag(P), atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "params", [{}, {"scheme": "serial"}, {"localization_radius": 1e9}, {"rotation": True, "n_ensemble": 30}]
+)
+def test_a_smoothed_path_of_an_exact_linear_model_is_a_path_of_the_model(params):
+    """Given all observations, the estimate of a row is that of the last row, carried back."""
+    X, Y = noisy(50)
+    Y[10:15, 1] = np.nan
+    filtered = EnsembleKalmanFilter(turn, **{**PLAIN, **params}).fit(X).assimilate(Y)
+    smoothed = EnsembleKalmanFilter(turn, **{**PLAIN, **params}, smoother_lag=100).fit(X).assimilate(Y)
+    np.testing.assert_allclose(smoothed.ensemble, filtered.ensemble, atol=1e-10)
+    np.testing.assert_allclose(smoothed.mean[-1], filtered.mean[-1], atol=1e-10)
+    np.testing.assert_allclose(smoothed.mean[1:], turn(smoothed.mean[:-1]), atol=1e-10)
+    np.testing.assert_allclose(smoothed.innovations, filtered.innovations, atol=1e-10)
+
+
+def test_a_lag_looks_so_many_rows_ahead():
+    X, Y = noisy(50)
+    short, full = Y[:23], Y.copy()
+    kalman = EnsembleKalmanFilter(turn, **PLAIN, smoother_lag=3).fit(X)
+    result = kalman.assimilate(full)
+    np.testing.assert_array_equal(result.mean[:20], kalman.assimilate(short).mean[:20])
+    assert np.abs(result.mean[20:23] - kalman.assimilate(short).mean[20:23]).max() > 1e-6
+    assert result.mean.shape == X.shape
+
+
 def test_rotation_changes_members_but_not_moments():
     X, Y = noisy()
     plain = EnsembleKalmanFilter(turn, **PLAIN).fit(X).assimilate(Y)

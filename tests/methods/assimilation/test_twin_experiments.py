@@ -148,6 +148,12 @@ def test_lorenz63(l63):
     assert l63.rmse(l63.filtered(n_ensemble=10).mean) <= 0.68
 
 
+def test_lorenz63_smoother(l63):
+    """Two later observations, half a Lyapunov time, take more than a quarter of the error away."""
+    filtered, smoothed = (l63.filtered(n_ensemble=10, smoother_lag=lag) for lag in (0, 2))
+    assert l63.rmse(smoothed.mean) < 0.75 * l63.rmse(filtered.mean)
+
+
 def test_lorenz63_baselines_fail(l63):
     assert l63.climatology() > 6
     assert l63.no_assimilation(n_ensemble=10) > 6
