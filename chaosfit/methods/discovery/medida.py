@@ -342,8 +342,9 @@ class MEDIDA(WindowDynamics):
         with np.errstate(invalid="ignore"):
             bad = np.flatnonzero(~(np.abs(advanced).max(axis=1) <= self.bound_))
         if len(bad):
+            model = "corrected model" if self.n_iter_ else "model"
             raise ValueError(
-                f"the model left the range of the data 1000-fold or became non-finite in pair {bad[0]}, the first of "
+                f"the {model} left the range of the data 1000-fold or became non-finite in pair {bad[0]}, the first of "
                 f"{len(bad)}. Without damping of short waves a model is ill-posed: limit its wavenumbers (`cutoff` of "
                 "FieldModel), smooth the states, or take a shorter interval."
             )
