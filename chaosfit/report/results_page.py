@@ -72,7 +72,7 @@ def _summary(setting: Setting, several: bool) -> str:
     first = board.iloc[0]
     text = (
         f"{setting.methods[0]} ranks first over {len(setting.systems)} systems"
-        + (f" at {setting.label}" if several else "")
+        + (f" ({setting.label})" if several else "")
         + f", with a median valid time of {show(first['valid_time'])} {setting.unit} "
         f"({show_interval(first['low'], first['high'])})"
     )
@@ -127,11 +127,12 @@ def _table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, s
 def _notes(setting: Setting) -> str:
     p = setting.records[0]["protocol"]
     n_seeds = len({record["protocol"]["random_state"] for record in setting.records})
+    n_starts = n_seeds * p["n_starts"]
     text = (
         f"Valid time in {setting.unit}: how long the error stays below {p['threshold']:g} standard deviations. "
-        f"A system counts once, with its median over {n_seeds * p['n_starts']} starts on "
-        f"{'one trajectory' if n_seeds == 1 else f'{n_seeds} trajectories'}. Failures "
-        f"count as valid time 0 and sMAPE 200. Hover over a heading for its meaning, click to sort."
+        f"A system counts once, with {'its' if n_starts == 1 else 'the median over its'} {n_starts} "
+        f"start{'' if n_starts == 1 else 's'} on {'one trajectory' if n_seeds == 1 else f'{n_seeds} trajectories'}. "
+        f"Failures count as valid time 0 and sMAPE 200. Hover over a heading for its meaning, click to sort."
     )
     if setting.friedman is not None:
         text += f" Friedman's test that all methods are alike: p = {show(setting.friedman.pvalue, 3)}."
