@@ -373,7 +373,8 @@ class EnsembleKalmanFilter(SamplesMixin, StepDynamics):
         check_is_fitted(self)
         observations, batch = self._check_observations(observations)
         state = _State(self._check_ensemble(ensemble, len(observations)), 0)
-        mean, spread, innovations, recent = [], [], [], []
+        mean, spread, innovations = [], [], []
+        recent: list[np.ndarray] = []
 
         def record(members):
             mean.append(members.mean(axis=1))

@@ -207,7 +207,7 @@ class MEDIDA(WindowDynamics):
 
     def _gauss_newton(self, trajectories, X, Y) -> None:
         coef, worst, self.n_iter_ = np.zeros(len(self._names)), np.inf, 0
-        self.smoother_ = None
+        self.smoother_: Any = None
         for _ in range(self.n_newton):
             start, end = self._smoothed(trajectories, X, Y, coef)
             base = self._corrected_step(start, coef)
