@@ -146,6 +146,7 @@ def threshold_path(
     max_iter: int = 20,
     unbias: bool = True,
     normalize: bool = False,
+    max_terms: int | None = None,
 ) -> Array:
     """`stlsq` for many thresholds; supports met before are not solved again.
 
@@ -154,6 +155,8 @@ def threshold_path(
     G, R, ridge, max_iter, unbias, normalize
         As in `stlsq`.
     thresholds : array of shape (n_thresholds,)
+    max_terms : int, optional
+        Once a threshold leaves a target more terms than that, smaller ones are not tried; they give zeros.
 
     Returns
     -------
@@ -172,8 +175,10 @@ def threshold_path(
     start = ridge_solve(G, R, ridge)
     for target in range(R.shape[1]):
         solve = _cached_solver(G, R[:, target])
-        for step, threshold in enumerate(thresholds):
-            support, coef = _drop_small(solve, start[:, target], threshold, ridge, max_iter)
+        for step in np.argsort(-thresholds):  # large thresholds are cheap
+            support, coef = _drop_small(solve, start[:, target], thresholds[step], ridge, max_iter)
+            if max_terms is not None and support.sum() > max_terms:
+                break
             path[step, :, target] = solve(support, 0.0) if unbias else coef
     return path / norms[:, None]
 

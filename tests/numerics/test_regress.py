@@ -105,6 +105,15 @@ class TestSTLSQ:
             np.testing.assert_allclose(unbiased[support, target], expected, rtol=1e-9)
             assert np.linalg.norm(biased[:, target]) < np.linalg.norm(unbiased[:, target])
 
+    def test_bounded_path_leaves_out_large_supports_alone(self):
+        theta, Y, _ = sparse_problem()
+        sums, thresholds = gram(theta, Y), np.geomspace(1e-6, 1.0, 20)
+        path, bounded = (threshold_path(sums.G, sums.R, thresholds, max_terms=k) for k in (None, 6))
+        small = np.count_nonzero(path, axis=1, keepdims=True) <= 6
+        assert small.any()
+        assert not small.all()
+        np.testing.assert_array_equal(bounded, np.where(small, path, 0.0))
+
     def test_path_equals_single_thresholds(self):
         theta, Y, _ = sparse_problem(noise=1.0)
         sums = gram(theta, Y)

@@ -118,7 +118,7 @@ def threshold_candidates(sums: BlockSums, scales: list[Array]) -> Support:
         G, R = total.G / scale / scale[:, None], total.R / scale[:, None]
         largest = np.abs(ridge_solve(G, R)).max(axis=0)
         R = R / np.where(largest > 0, largest, 1.0)
-        supports.append(threshold_path(G, R, _THRESHOLDS) != 0)
+        supports.append(threshold_path(G, R, _THRESHOLDS, max_terms=_MAX_TERMS) != 0)
     return np.concatenate(supports)
 
 
