@@ -68,6 +68,10 @@ class NeuralForecaster(WindowDynamics):
         """Return the number H >= k of future rows in a batch; more than k where a phase runs freely."""
         return self.horizon
 
+    def _target_moments(self, targets: list[np.ndarray], rows: list[slice]) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation (m,) that scale the targets; those of the inputs are set already."""
+        return _moments(targets, rows)
+
     # ------------------------------------------------------------------ the contract
     def _context_length(self):
         return self.context_length
@@ -98,7 +102,7 @@ class NeuralForecaster(WindowDynamics):
         inputs = [t.X if t.u is None else np.hstack([t.X, t.u]) for t in trajectories]
         targets = [t.Y for t in trajectories]
         self.input_mean_, self.input_scale_ = _moments(inputs, parts[0])
-        self.target_mean_, self.target_scale_ = _moments(targets, parts[0])
+        self.target_mean_, self.target_scale_ = self._target_moments(targets, parts[0])
 
         def cut(rows: list[slice]) -> Samples:
             x = [_scaled(a[r], self.input_mean_, self.input_scale_) for a, r in zip(inputs, rows, strict=True)]

@@ -36,7 +36,7 @@ def shifted_derivatives(H: np.ndarray, parts: list[np.ndarray], dt: float) -> tu
     blocks = np.split(H, np.cumsum([len(v) for v in parts])[:-1])
     sides = []
     for rows in (slice(None, -1), slice(1, None)):
-        V = tall_svd(np.concatenate([block[rows] for block in blocks]))[0][:, :rank]
+        V = tall_svd(np.concatenate([block[rows] for block in blocks]), lambda s: rank)[0]
         reference = np.concatenate([v[rows] for v in parts])
         sides.append(V * np.where(np.sum(V * reference, axis=0) < 0, -1.0, 1.0))
     before, after = sides

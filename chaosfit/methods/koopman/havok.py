@@ -150,9 +150,9 @@ class HAVOK(TransformerMixin, StepDynamics):
         span = self._context_length()
         lengths = [len(t.states) - span + 1 for t in trajectories]
         H = np.concatenate([hankel(t.states, self.n_delays, self.lag) for t in trajectories])
-        V, s, Ut = tall_svd(H)
+        V, s, Ut = tall_svd(H, lambda s: self._largest_rank(s, len(H)))
         self.singular_values_ = s
-        self.rank_ = r = self._choose_rank(s, V, lengths)
+        self.rank_ = r = self._closing_rank(V, lengths)
         self.components_ = np.ascontiguousarray(Ut[:r].T)
         self._inverse = np.divide(1.0, s[:r], out=np.zeros(r), where=s[:r] > 0)
         parts = np.split(V[:, :r], np.cumsum(lengths)[:-1])
@@ -184,8 +184,9 @@ class HAVOK(TransformerMixin, StepDynamics):
                 stacklevel=4,
             )
 
-    def _choose_rank(self, s: np.ndarray, V: np.ndarray, lengths: list[int]) -> int:
-        c, n_windows = self.n_forcing, len(V)
+    def _largest_rank(self, s: np.ndarray, n_windows: int) -> int:
+        """Return the rank that was asked for, or the largest that the noise allows."""
+        c = self.n_forcing
         largest = min(len(s), n_windows - 5)  # the regression needs rows left after differentiation
         if largest <= c or (self.rank != "auto" and self.rank > largest):
             wanted = c + 1 if self.rank == "auto" else self.rank
@@ -196,16 +197,20 @@ class HAVOK(TransformerMixin, StepDynamics):
             )
         if self.rank == "auto":
             # Other targets than the next state are regressed on every direction: nothing is iterated there.
-            if self.n_outputs_ != self.n_features_in_:
-                return max(c + 1, min(int(np.sum(s > 1e-12 * s[0])), largest))
-            rank = max(c + 1, min(noise_rank(s), largest))
-            return closing_rank(*derivatives(np.split(V[:, :rank], np.cumsum(lengths)[:-1]), self.dt), c)
+            kept = noise_rank(s) if self.n_outputs_ == self.n_features_in_ else int(np.sum(s > 1e-12 * s[0]))
+            return max(c + 1, min(kept, largest))
         if self.rank <= c:
             raise ValueError(f"rank must exceed n_forcing={c}, got rank={self.rank}")
         if s[self.rank - 1] <= 1e-15 * s[0]:
             numerical = int(np.sum(s > 1e-15 * s[0]))
             raise ValueError(f"the series has numerical rank {numerical}, below rank={self.rank}; reduce rank")
         return self.rank
+
+    def _closing_rank(self, V: np.ndarray, lengths: list[int]) -> int:
+        """Return how many of the coordinates V to keep: "auto" drops those whose linear model does not close."""
+        if self.rank != "auto" or self.n_outputs_ != self.n_features_in_:
+            return V.shape[1]
+        return closing_rank(*derivatives(np.split(V, np.cumsum(lengths)[:-1]), self.dt), self.n_forcing)
 
     # ------------------------------------------------------------------ coordinates
     def _coordinates(self, X: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,36 @@ if TYPE_CHECKING:
 __all__ = ["Galerkin", "LiftedDynamics", "galerkin", "noise_rank", "tall_svd", "transformer_rows"]
 
 
-def tall_svd(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return U (M, k), s (k,), Vt (k, N) of A (M, N) with the largest entry of each row of Vt positive.
+def tall_svd(
+    A: np.ndarray, n_left: Callable[[np.ndarray], int] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return U (M, r), s (k,), Vt (k, N) of A (M, N) with the largest entry of each row of Vt positive.
 
-    The sign of a singular vector is arbitrary; fixing it makes results reproducible.
+    The sign of a singular vector is arbitrary; fixing it makes results reproducible. `n_left` (s) -> r says
+    how many columns of U are wanted, all by default. Few of them come from the reflectors of a QR decomposition
+    without forming Q: half the work, and small singular values keep their digits.
     """
-    U, s, Vt = linalg.svd(A, full_matrices=False, check_finite=False)
+    if len(A) < 2 * A.shape[1] or n_left is None:
+        U, s, Vt = linalg.svd(A, full_matrices=False, check_finite=False)
+        left = U[:, : len(s) if n_left is None else n_left(s)]
+    else:
+        left, s, Vt = _leading_svd(A, n_left)
     largest = np.abs(Vt).argmax(axis=1)
     sign = np.where(Vt[np.arange(len(Vt)), largest] < 0, -1.0, 1.0)
-    return U * sign, s, Vt * sign[:, None]
+    return left * sign[: left.shape[1]], s, Vt * sign[:, None]
+
+
+def _leading_svd(A: np.ndarray, n_left: Callable[[np.ndarray], int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n = A.shape[1]
+    geqrf, orgqr, ormqr = linalg.get_lapack_funcs(("geqrf", "orgqr", "ormqr"), (A,))
+    reflectors, tau, _, _ = geqrf(A, lwork=64 * n)
+    U, s, Vt = linalg.svd(np.triu(reflectors[:n]), check_finite=False)
+    U = U[:, : n_left(s)]
+    if 2 * U.shape[1] > n:
+        return orgqr(reflectors, tau, lwork=64 * n, overwrite_a=True)[0] @ U, s, Vt
+    padded = np.zeros((len(A), U.shape[1]), order="F")
+    padded[:n] = U
+    return ormqr("L", "N", reflectors, tau, padded, 64 * n, overwrite_c=True)[0], s, Vt
 
 
 def noise_rank(singular_values: np.ndarray) -> int:
@@ -129,14 +151,16 @@ def galerkin(
     n_pairs = len(PX)
     size = np.sqrt(np.mean(PX**2, axis=0)) if scale else np.ones(PX.shape[1])
     size = np.where(size > 0, size, 1.0)
-    Q, s, Vt = tall_svd(PX / size if scale else PX)
-    kept = int(np.sum(s > cutoff * s[0])) if s[0] > 0 else 1
-    if rank == "auto":
-        kept = min(kept, noise_rank(s))
-    elif rank is not None:
-        kept = min(kept, int(rank))
-    root = np.sqrt(n_pairs)
-    Q, s, Vt = Q[:, :kept] * root, s[:kept], Vt[:kept]
+
+    def wanted(s: np.ndarray) -> int:
+        kept = int(np.sum(s > cutoff * s[0])) if s[0] > 0 else 1
+        if rank == "auto":
+            return min(kept, noise_rank(s))
+        return kept if rank is None else min(kept, int(rank))
+
+    Q, s, Vt = tall_svd(PX / size if scale else PX, wanted)
+    kept, root = Q.shape[1], np.sqrt(n_pairs)
+    Q, s, Vt = Q * root, s[:kept], Vt[:kept]
     inverse = np.divide(root, s, out=np.zeros_like(s), where=s > 0)
     basis = (Vt.T * inverse) / size[:, None]
     lifted_next = PY @ basis

@@ -69,6 +69,17 @@ def test_tall_svd_fixes_signs():
     assert (Vt[np.arange(5), np.abs(Vt).argmax(axis=1)] > 0).all()
 
 
+@pytest.mark.parametrize("rank", [1, 2, 4, 5])
+@pytest.mark.parametrize("n_rows", [6, 40])
+def test_leading_columns_are_those_of_the_whole_svd(rank, n_rows):
+    A = np.random.default_rng(0).normal(size=(n_rows, 5)) * 10.0 ** -np.arange(0, 15, 3)
+    whole, leading = tall_svd(A), tall_svd(A, lambda s: min(rank, np.sum(s > 1e-15 * s[0])))
+    assert leading[0].shape == (n_rows, rank)
+    np.testing.assert_allclose(leading[0], whole[0][:, :rank], atol=1e-9)
+    np.testing.assert_allclose(leading[0].T @ leading[0], np.eye(rank), atol=1e-14)
+    np.testing.assert_allclose(leading[1], whole[1], rtol=1e-10)
+
+
 def test_noise_rank():
     assert noise_rank(np.array([5.0, 3.0, 1.0, 0.05, 0.011, 0.01, 0.01, 0.01, 0.01, 0.01])) == 3
     assert noise_rank(np.r_[1.0, 1e-6, 1e-14 * np.ones(8)]) == 2

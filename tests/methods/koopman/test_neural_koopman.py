@@ -19,7 +19,10 @@ def rotation(n, angle=0.3):
 
 @pytest.mark.slow
 def test_rates_of_the_slow_manifold():
-    """Lusch et al. 2018: x1' = -0.05 x1, x2' = -(x2 - x1^2) has the eigenvalues -0.05 and -1."""
+    """Lusch et al. 2018: x1' = -0.05 x1, x2' = -(x2 - x1^2) has the eigenvalues -0.05 and -1.
+
+    They are not alone: |x1|^p has -0.05 p, and times the fast one -1 - 0.05 p. A network finds some p from 1 to 2.
+    """
 
     def rhs(X):
         return np.column_stack([-0.05 * X[:, 0], X[:, 0] ** 2 - X[:, 1]])
@@ -32,7 +35,9 @@ def test_rates_of_the_slow_manifold():
     trainer = Trainer(max_steps=2000)
     model = NeuralKoopman(2, horizon=20, hidden=(32, 32), relift=False, dt=0.1, trainer=trainer, random_state=0)
     model.fit(**data)
-    np.testing.assert_allclose(model.continuous_eigenvalues_.real, [-0.05, -1.0], rtol=0.15)
+    slow, fast = model.continuous_eigenvalues_.real
+    assert -0.1 < slow < -0.045
+    assert -1.1 < fast < -0.95
     assert np.abs(model.continuous_eigenvalues_.imag).max() < 0.02
     assert (model.residuals_ < 0.01).all()
 
@@ -65,7 +70,7 @@ def test_linear_forecast_is_the_formula():
         paths = [torch.from_numpy((phi * model.eigenvalues_**k)[order]) for k in (0, 50)]
         now, ahead = (model.network_.decode(values) for values in paths)
     expected = X[-1] + (ahead - now).numpy() * model.target_scale_
-    np.testing.assert_allclose(model.forecast(50, X)[-1], expected, atol=1e-6)
+    np.testing.assert_allclose(model.forecast(50, X)[-1], expected, atol=1e-10)
 
 
 def test_residuals_are_those_of_the_held_out_rows():
