@@ -11,6 +11,8 @@ from chaosfit.base import WindowDynamics
 from chaosfit.numerics.regress import gram, ridge_solve
 from chaosfit.validation import Interval
 
+_N_CORRECTIONS = 2
+
 
 class LinearAutoregression(WindowDynamics):
     """Vector autoregression by ridge regression.
@@ -69,11 +71,17 @@ class LinearAutoregression(WindowDynamics):
     def _fit(self, trajectories):
         windows, targets, u = self._training_windows(trajectories)
         features = _features(windows, None if u is None else u[:, np.newaxis])
-        scale = features.std(axis=0)
+        mean, scale, offset = features.mean(axis=0), features.std(axis=0), targets.mean(axis=0)
         scale[scale == 0] = 1.0
-        sums = gram(features / scale, targets, center=True)
-        self.coef_ = (ridge_solve(sums.G, sums.R, self.ridge) / scale[:, np.newaxis]).T
-        self.intercept_ = sums.Y_mean - self.coef_ @ (sums.theta_mean * scale)
+        features, targets = (features - mean) / scale, targets - offset
+        sums = gram(features, targets)
+        coef = ridge_solve(sums.G, sums.R, self.ridge)
+        # Lags of a smooth series are nearly collinear: the digits that sums of products lose, the rows bring back.
+        for _ in range(_N_CORRECTIONS):
+            residual = targets - features @ coef
+            coef += ridge_solve(sums.G, features.T @ residual - self.ridge * coef, self.ridge)
+        self.coef_ = (coef / scale[:, np.newaxis]).T
+        self.intercept_ = offset - self.coef_ @ mean
 
     def _forward(self, windows, u):
         return (_features(windows, u) @ self.coef_.T + self.intercept_)[:, np.newaxis]
