@@ -273,7 +273,8 @@ class MEDIDA(WindowDynamics):
 
     def _select(self, columns, target) -> tuple[np.ndarray, np.ndarray]:
         """Return the support that regressor and thresholds keep, and its least-squares coefficients (p,)."""
-        scale, unit = columns.std(axis=0), target.std()
+        scale, size, unit = columns.std(axis=0), np.sqrt(np.mean(columns**2, axis=0)), target.std()
+        scale = np.where(scale > 1e-6 * size, scale, size)  # a constant forcing has no deviation
         support = np.zeros(columns.shape[1], dtype=bool)
         coef = np.zeros(columns.shape[1])
         if unit == 0:

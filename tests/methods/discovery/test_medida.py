@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import ARDRegression, Lasso, LinearRegression
+from sklearn.preprocessing import PolynomialFeatures
 
 from chaosfit.methods.assimilation.ensemble_kalman_filter import EnsembleKalmanFilter
 from chaosfit.methods.discovery.fields import FieldModel, FieldTerms, WienerFilter
@@ -186,3 +187,10 @@ def test_a_term_without_effect_is_named():
 
     with pytest.raises(ValueError, match="library term 'u_x' has no effect"):
         MEDIDA(euler, Nothing(2 * np.pi, 1, 2), dt=0.01, regressor=LinearRegression()).fit(FIELDS, FIELDS + 0.1)
+
+
+def test_a_constant_forcing_is_a_term():
+    X = np.array([[1.0], [3.0], [-2.0], [0.5], [4.0], [2.5], [-1.0], [0.0]])
+    noise = 1e-3 * np.sin(np.arange(8.0))[:, None]
+    model = MEDIDA(lambda x: x, PolynomialFeatures(1), dt=0.125).fit(X, X + 0.25 + noise)
+    np.testing.assert_allclose(model.coef_, [[2.0, 0.0]], atol=0.01)
