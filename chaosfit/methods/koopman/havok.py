@@ -81,7 +81,7 @@ class HAVOK(TransformerMixin, StepDynamics):
     -----
     This is not an autonomous forecaster: without its forcing the model follows the present lobe of Lorenz
     and the forecast is worthless after some tenths of a Lyapunov time. What it gives is a decomposition
-    and an early warning, `events`, which on Lorenz is no better than watching |x|. Noise of 1e-6 ruins
+    and an early warning, `events`, which on Lorenz is little better than watching |x|. Noise of 1e-6 ruins
     rank 11 and above. Coordinates are stamped with the end of their window, so nothing looks ahead.
 
     References
@@ -348,7 +348,7 @@ class HAVOK(TransformerMixin, StepDynamics):
         for begin, end in self.events(X):
             ax.axvspan(time[begin], time[end], color="tab:red", alpha=0.2, linewidth=0)
         ax.set(xlabel="time", yticks=[])
-        ax.legend(frameon=False, loc="upper right", ncols=2)
+        ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         return ax
 
     @classmethod

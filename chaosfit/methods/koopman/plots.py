@@ -30,7 +30,7 @@ def plot_eigenvalues(
     ax.scatter(passed.real, passed.imag, s=70, facecolors="none", edgecolors="k", label=f"residual < {tolerance:g}")
     ax.figure.colorbar(points, ax=ax, label="residual")
     ax.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 
