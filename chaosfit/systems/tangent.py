@@ -144,12 +144,20 @@ def _model_spectrum(model: Any, n_exponents, n_steps: int, dt: float | None, x0)
     return _summary(_growth_rates(carry, x, k, check_n_steps(n_steps), step), x.shape[1])
 
 
+def _tangent_field(rhs, jacobian, d: int, k: int) -> Callable[..., np.ndarray]:
+    """Right-hand side of states and k tangent vectors together, flat: (n, d + d k)."""
+
+    def field(z: np.ndarray, *t: np.ndarray) -> np.ndarray:
+        states, vectors = z[:, :d], z[:, d:].reshape(-1, d, k)
+        slopes = jacobian(states, *t) @ vectors
+        return np.concatenate([rhs(states, *t), slopes.reshape(len(z), -1)], axis=1)
+
+    return field
+
+
 def _carry_rhs(rhs, jacobian, d: int, k: int, interval: float, tolerance: float = 1e-8) -> Carry:
     """Integrate dx/dt = rhs(x) and its tangent vectors."""
-
-    def field(z: np.ndarray) -> np.ndarray:
-        slopes = jacobian(z[:, :d]) @ z[:, d:].reshape(-1, d, k)
-        return np.concatenate([rhs(z[:, :d]), slopes.reshape(len(z), -1)], axis=1)
+    field = _tangent_field(rhs, jacobian, d, k)
 
     def carry(x: np.ndarray, frame: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
         z = np.concatenate([x, frame.reshape(len(x), -1)], axis=1)
@@ -213,10 +221,7 @@ def _carry_flow(system: Flow, k: int, interval: float) -> Carry:
     tolerance = max(system.tolerance, 1e-8)
     tape = system.tape.tangent(k) if is_compiled and system.tape is not None else None
 
-    def field(z: np.ndarray, *t: np.ndarray) -> np.ndarray:
-        states, vectors = z[:, :d], z[:, d:].reshape(-1, d, k)
-        slopes = system.jacobian(states, *t) @ vectors
-        return np.concatenate([system.rhs(states, *t), slopes.reshape(len(z), -1)], axis=1)
+    field = _tangent_field(system.rhs, system.jacobian, d, k)
 
     def carry(x: np.ndarray, frame: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
         z, t = np.concatenate([x, frame.reshape(len(x), -1)], axis=1), np.array([time, time + interval])
