@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class RecordFile:
                 f"cannot write results to {Path(folder)}: {error.strerror or error}. Choose another folder."
             ) from None
         self._file.truncate(0 if anew else _complete_size(self.path))
-        self.keys = {record["key"] for record in read_records(self.path)}
+        self.keys = {record["key"] for record in _parse(self.path)}
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
@@ -75,22 +76,30 @@ def read_records(path: str | os.PathLike) -> list[dict[str, Any]]:
         If a complete line is not a record; the message names the line.
     """
     path = Path(path)
-    path = path / FILE_NAME if path.is_dir() else path
-    content = path.read_bytes()[: _complete_size(path)]
-    records = []
-    for number, line in enumerate(content.splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            record["key"], record["method"]
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}, line {number} is not a record; remove the line or the file.") from None
-        records.append(record)
-    return records
+    return list(_parse(path / FILE_NAME if path.is_dir() else path))
+
+
+def _parse(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield one record after the other: a large file need not fit into memory."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+                record["key"], record["method"]
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{path}, line {number} is not a record; remove the line or the file.") from None
+            yield record
 
 
 def _complete_size(path: Path) -> int:
     """Number of bytes up to the end of the last complete line."""
-    return path.read_bytes().rfind(b"\n") + 1
+    size = 0
+    with path.open("rb") as file:
+        for line in file:
+            size += len(line) if line.endswith(b"\n") else 0
+    return size
 
 
 def _to_builtin(value: Any) -> Any:

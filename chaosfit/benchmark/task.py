@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import math
 import time
 import traceback
 import warnings
@@ -29,6 +30,8 @@ from chaosfit.metrics.forecast import error_growth, nrmse, smape, valid_steps
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
 _CURVE_POINTS = 60
+#: A forecast kept for plots: its first steps, as so many points.
+_EXAMPLE_STEPS, _EXAMPLE_POINTS = 1000, 200
 # More equations than this, or longer ones (in characters), explain nothing to a reader.
 _READABLE_VARIABLES = 10
 _READABLE_LENGTH = 160
@@ -144,6 +147,7 @@ def score(parts: Split, forecasts: np.ndarray, data: Dataset, protocol: Protocol
         "d_stsp": _plain(climate_distance(truth, forecasts)),
         "n_diverged": int((~np.isfinite(forecasts).all(axis=(1, 2))).sum()),
         "error_growth": _error_curve(truth, forecasts, scale, per_step),
+        "example": _example(truth, forecasts, per_step),
     }
 
 
@@ -152,6 +156,15 @@ def _error_curve(truth: np.ndarray, forecasts: np.ndarray, scale: np.ndarray, pe
     errors = np.quantile(error_growth(truth, forecasts, scale=scale), 0.5, axis=0, method="nearest")
     steps = np.unique(np.linspace(0, truth.shape[1] - 1, _CURVE_POINTS).astype(int))
     return {"time": _plain((steps + 1) * per_step), "error": _plain(errors[steps])}
+
+
+def _example(truth: np.ndarray, forecasts: np.ndarray, per_step: float) -> dict[str, Any]:
+    """The first variable from the middle start, thinned and with the digits that a plot can show."""
+    start, n_steps = len(truth) // 2, min(truth.shape[1], _EXAMPLE_STEPS)
+    stride = math.ceil(n_steps / _EXAMPLE_POINTS)
+    curves = {"truth": truth, "forecast": forecasts}
+    points = {name: [float(f"{x:.4g}") for x in c[start, :n_steps:stride, 0]] for name, c in curves.items()}
+    return {"start": start, "spacing": stride * per_step} | {name: _plain(c) for name, c in points.items()}
 
 
 def climate_distance(truth: np.ndarray, forecasts: np.ndarray) -> float:

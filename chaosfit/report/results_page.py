@@ -199,18 +199,31 @@ def _figures(setting: Setting) -> str:
                 "Median valid time against CPU time. The line joins methods that no cheaper one beats.",
             )
         )
+        n_rows = len(results_plots.example_systems(setting))
+        figures.append(
+            figure_html(
+                lambda figure: results_plots.draw_examples(figure, setting),
+                (9.0, 0.6 + 1.35 * n_rows),
+                "What the forecasts look like",
+                f"The first variable of {n_rows} systems, from the easiest to the hardest, and the forecasts of the "
+                "first methods from one start: the truth in grey, the forecast in colour until it leaves the truth "
+                "(dashed line), thin afterwards. The valid time is in the title.",
+            )
+        )
     return "\n".join([*figures, _systems(setting)])
 
 
 def _systems(setting: Setting) -> str:
-    head = [("system", "Name of the system"), *((escape(m), f"Valid time in {setting.unit}") for m in setting.methods)]
+    methods = [(escape(method), f"Valid time in {setting.unit}") for method in setting.methods]
+    head = [("system", "Name of the system"), ("family", "Related systems"), *methods]
     rows = []
-    for system, values in zip(setting.systems, setting.scores["valid_time"], strict=True):
+    for system, family, values in zip(setting.systems, setting.families, setting.scores["valid_time"], strict=True):
         best = values.max()
         cells = [(value, f"<b>{show(value)}</b>" if value == best else show(value)) for value in values.tolist()]
-        rows.append([(system, escape(system)), *cells])
+        rows.append([(system, escape(system)), (family, escape(family)), *cells])
     return (
-        f'<section><h2>System by system</h2><div class="scroll">{_table(head, rows, "dense systems")}</div>'
+        '<section><h2>System by system</h2><input type="search" class="filter" placeholder="system or family" '
+        f'aria-label="Show only these systems"><div class="scroll">{_table(head, rows, "dense systems")}</div>'
         f'<p class="notes">Valid time in {setting.unit}; the best of each row in bold.</p></section>'
     )
 

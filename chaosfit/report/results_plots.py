@@ -12,10 +12,12 @@ from chaosfit.report.plots import line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from chaosfit.report.results import Setting
 
 _INK, _FAINT = "#222222", "#BBBBBB"
+_N_EXAMPLES, _N_COLUMNS = 6, 3
 
 
 def draw_critical_difference(ax: Axes, setting: Setting) -> None:
@@ -84,6 +86,48 @@ def _logarithm_at(time: np.ndarray, curve: dict[str, Any]) -> np.ndarray:
     errors = np.array([np.inf if value is None else value for value in curve["error"]])
     known = np.log10(np.clip(errors, 1e-300, 1e30))
     return np.interp(time, curve["time"], known, left=known[0], right=np.nan)
+
+
+def example_systems(setting: Setting) -> list[str]:
+    """Up to six systems, spread from the longest to the shortest valid time of the first method."""
+    order = np.argsort(-setting.scores["valid_time"][:, 0], kind="stable")
+    chosen = np.unique(np.linspace(0, len(order) - 1, _N_EXAMPLES).astype(int))
+    return [setting.systems[i] for i in order[chosen]]
+
+
+def draw_examples(figure: Figure, setting: Setting) -> None:
+    """Draw one system a row and one method a column: the forecast of the first variable against the truth."""
+    systems, methods = example_systems(setting), setting.methods[:_N_COLUMNS]
+    axes = figure.subplots(len(systems), len(methods), squeeze=False, sharex="row", sharey="row")
+    records = {(r["data"]["name"], r["method"]): r for r in reversed(setting.records)}  # of several seeds the first
+    colours = line_styles(setting.methods)
+    for row, system in zip(axes, systems, strict=True):
+        row[0].set_ylabel(system)
+        for ax, method in zip(row, methods, strict=True):
+            _draw_example(ax, records[system, method], colours[method][0])
+    for ax, method in zip(axes[0], methods, strict=True):
+        ax.set_title(f"{method}: {ax.get_title(loc='left')}")
+    for ax in axes[-1]:
+        ax.set_xlabel(f"time after the start [{setting.unit}]")
+
+
+def _draw_example(ax: Axes, record: dict[str, Any], colour: str) -> None:
+    example = record.get("example")  # none in records of a method that failed
+    if example is None:
+        ax.set_title("failed")
+        return
+    truth, forecast = (np.array(example[name], dtype=float) for name in ("truth", "forecast"))
+    time = example["spacing"] * np.arange(1, len(truth) + 1)
+    valid_time = record["valid_time"][example["start"]]
+    n_valid = int(np.searchsorted(time, valid_time))
+    margin = 0.15 * np.ptp(truth) or 1.0
+    ax.plot(time, truth, color=_FAINT, lw=2.6)
+    ax.plot(time[: n_valid + 1], forecast[: n_valid + 1], color=colour)
+    ax.plot(time[n_valid:], forecast[n_valid:], color=colour, lw=0.8, alpha=0.8)
+    if valid_time < time[-1]:
+        ax.axvline(valid_time, color=_INK, lw=0.9, ls="--")
+    ax.set(xlim=(0, time[-1]), ylim=(truth.min() - margin, truth.max() + margin))
+    ax.set_title(f"{valid_time:.3g}")
 
 
 def draw_cost(ax: Axes, setting: Setting) -> None:

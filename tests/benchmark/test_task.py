@@ -1,5 +1,6 @@
 """One task: fair, repeatable, and a record whatever the method does."""
 
+import dataclasses
 import sys
 from typing import ClassVar
 
@@ -77,6 +78,17 @@ class TestRun:
         assert scores["valid_steps"] == [12] * 5
         assert (scores["n_censored"], scores["n_diverged"], scores["d_stsp"]) == (5, 0, 0.0)
         assert scores["nrmse"] == scores["smape"] == [0.0] * 5
+
+    def test_an_example_is_kept_for_plots(self):
+        long = Protocol(n_train=200, n_context=20, n_starts=5, horizon=501, score_steps=4)
+        truth = np.random.default_rng(0).normal(size=(5, 501, 2))
+        forecasts = truth + 1.0
+        forecasts[2, 300:] = np.inf
+        example = score(dataclasses.replace(split(DATA, PROTOCOL), targets=truth), forecasts, DATA, long)["example"]
+        assert (example["start"], example["spacing"]) == (2, 3.0)
+        np.testing.assert_allclose(example["truth"], truth[2, ::3, 0], rtol=1e-3)
+        np.testing.assert_allclose(example["forecast"][:100], forecasts[2, :300:3, 0], rtol=1e-3)
+        assert example["forecast"][100:] == [None] * 67
 
     def test_divergence_is_counted_and_its_error_is_null(self):
         record = run_task(task(Fails("diverge")))

@@ -53,6 +53,7 @@ def record(system, method, noise, seed, valid):
         "d_stsp": None,
         "n_diverged": 1,
         "error_growth": {"time": [1.0, 2.0, 3.0], "error": [0.1, 0.5, None]},
+        "example": {"start": 1, "spacing": 1.0, "truth": [0.1, 0.2, 0.3], "forecast": [0.1, 0.4, None]},
     }
     costs = dict.fromkeys(("fit_seconds", "fit_cpu_seconds", "forecast_seconds", "forecast_cpu_seconds"), 0.5)
     return {
@@ -133,8 +134,10 @@ def test_a_folder_without_a_run_says_so(tmp_path):
 
 def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     page = render(read_results(run_folder(tmp_path, make_records())))
-    for title in ("Who is better than whom", "How the error grows", "What it costs", "System by system", "Failures"):
+    figures = ("Who is better than whom", "How the error grows", "What it costs", "What the forecasts look like")
+    for title in (*figures, "System by system", "Failures"):
         assert title in page
+    assert page.count('class="filter"') == 2
     assert page.count("Who is better than whom</h2>") == 2  # one for each setting
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<b>no</b>" not in page
