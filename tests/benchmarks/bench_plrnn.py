@@ -1,7 +1,7 @@
 """Back-propagation through a piecewise-linear recursion by hand against torch's automatic differentiation.
 
 Run: python tests/benchmarks/bench_plrnn.py. 200 steps, 16 sequences at once, for the networks published for Lorenz-63.
-CPU time, interleaved, the best of several; the ratio is what counts.
+CPU time, interleaved, the best of several; the ratio is what counts. Asked: 5 times with numpy, 15 times with numba.
 """
 
 import time

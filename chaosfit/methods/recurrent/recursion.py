@@ -1,7 +1,7 @@
 """Piecewise-linear recursions over a batch and their gradients by hand: in numpy, compiled where numba is installed.
 
 Automatic differentiation spends its time on bookkeeping here: a sequence of 200 steps is thousands of tiny operations.
-By hand it is two loops with two matrix products a step; what is summed over steps comes afterwards, in one product.
+By hand it is two loops. Only the states are kept between them: to compute the rest again is cheaper than to store it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-try:
-    from numba import njit
-except ImportError:
-    is_compiled = False
+from chaosfit.methods.recurrent import compiled_recursion
+from chaosfit.methods.recurrent.compiled_recursion import is_compiled
 
-    def _fast(function):
-        return function
-else:
-    is_compiled = True
-    _fast = njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+#: Steps whose arrays fit into the cache together.
+_BLOCK = 32
 
-__all__ = ["is_compiled", "recur"]
+__all__ = ["backward", "forward", "is_compiled", "recur"]
 
 
 def recur(W: Tensor, U: Tensor, first: Tensor, data: Tensor, mix: Tensor, clipped: bool) -> Tensor:
@@ -52,72 +47,80 @@ def recur(W: Tensor, U: Tensor, first: Tensor, data: Tensor, mix: Tensor, clippe
 
 
 class _Recursion(torch.autograd.Function):
-    """The bridge between torch's graph and the two loops."""
+    """The bridge between torch's graph and the two passes."""
 
     @staticmethod
     def forward(ctx, W, U, first, data, mix, clipped):
-        arrays = [np.ascontiguousarray(x.detach().cpu().numpy()) for x in (W, U, first, data, mix)]
-        W_, U_, first_, data_, mix_ = arrays
-        n_steps, n_batch = len(data_), data_.shape[2]
-        S = np.empty((n_steps, W_.shape[1], n_batch), W_.dtype)
-        Y = np.empty((n_steps, len(U_), n_batch), W_.dtype)
-        Z = np.empty((n_steps, len(W_), n_batch), W_.dtype)
-        S[:, U_.shape[1] - 1] = 1.0
-        _forward(W_, U_, np.ascontiguousarray(U_[:, -1:]), clipped, first_, data_, mix_, S, Y, Z)
-        ctx.arrays, ctx.clipped = (W_, U_, mix_, S, Y), clipped
+        W_, U_, *rest = (np.ascontiguousarray(x.detach().cpu().numpy()) for x in (W, U, first, data, mix))
+        Z = (compiled_recursion.forward if is_compiled else forward)(W_, U_, clipped, *rest)
+        ctx.arguments = (W_, U_, clipped, *rest, Z)
         return torch.from_numpy(Z).to(W.device)
 
     @staticmethod
     def backward(ctx, *errors):
-        W, U, mix, S, Y = ctx.arrays
-        n_states = U.shape[1] - 1
-        on = (Y > 0).view(np.int8)
-        slope = on - (U[:, -1:] < Y).view(np.int8) if ctx.clipped else on
-        G = np.array(errors[0].cpu().numpy(), order="C")
-        Q = np.empty_like(S)
-        D = np.empty_like(Y)
-        first = np.zeros((n_states, S.shape[2]), W.dtype)
-        transposed = (np.ascontiguousarray(W.T), np.ascontiguousarray(U[:, :-1].T))
-        _backward(*transposed, slope.astype(W.dtype), 1 - mix, G, Q, D, first)
-        dW = np.matmul(G, S.transpose(0, 2, 1)).sum(axis=0)
-        dU = np.matmul(D, S[:, : n_states + 1].transpose(0, 2, 1)).sum(axis=0)
-        if ctx.clipped:  # the second rectifier knows no threshold
-            dU[:, -1] = (Q[:, n_states + 1 :] * on).sum(axis=(0, 2))
-        return *(torch.from_numpy(x).to(errors[0].device) for x in (dW, dU, first)), None, None, None
+        G = np.ascontiguousarray(errors[0].cpu().numpy())
+        gradients = (compiled_recursion.backward if is_compiled else backward)(*ctx.arguments, G)
+        return *(torch.from_numpy(x).to(errors[0].device) for x in gradients), None, None, None
 
 
-@_fast
-def _forward(W, U, threshold, clipped, first, data, mix, S, Y, Z):
-    n_states = len(first)
-    zero = threshold.dtype.type(0)
-    above = np.empty_like(Y[0])
+def forward(W, U, clipped, first, data, mix):
+    """Return the predictions (T, m, B), by numpy."""
+    n_states, threshold = len(first), U[:, -1:]
+    Z = np.empty((len(data), len(W), first.shape[1]), W.dtype)
+    row = np.ones((W.shape[1], first.shape[1]), W.dtype)  # [s; 1; units]
+    s, units, above = row[:n_states], row[n_states + 1 :], np.empty((len(U), first.shape[1]), W.dtype)
+    s[:] = first
     for t in range(len(data)):
-        s = S[t, :n_states]
-        if t == 0:
-            s[:] = first
-        else:
+        if t > 0:
             np.subtract(data[t], Z[t - 1], s)
             np.multiply(s, mix[t], s)
             np.add(s, Z[t - 1], s)
-        np.dot(U, S[t, : n_states + 1], Y[t])
-        units = S[t, n_states + 1 :]
-        units[:] = np.maximum(Y[t], zero)
+        np.dot(U, row[: n_states + 1], above)
+        np.maximum(above, 0, out=units)
         if clipped:
-            np.subtract(Y[t], threshold, above)
-            np.subtract(units, np.maximum(above, zero), units)
-        np.dot(W, S[t], Z[t])
+            np.subtract(above, threshold, above)
+            np.maximum(above, 0, out=above)
+            np.subtract(units, above, units)
+        np.dot(W, row, Z[t])
+    return Z
 
 
-@_fast
-def _backward(Wt, Ut, slope, keep, G, Q, D, first):
-    """Add to G what later steps say; fill Q = W' G, D by the arguments of the units, `first` by the first state."""
-    n_states = len(first)
-    for step in range(len(G)):
-        t = len(G) - 1 - step
-        if step > 0:
-            np.multiply(first, keep[t + 1], first)
-            np.add(G[t], first, G[t])
+def backward(W, U, clipped, first, data, mix, Z, G):
+    """Return the gradients by W, U and first, of a loss with gradient G (T, m, B) by the predictions Z, by numpy."""
+    S = np.empty_like(data)
+    S[0] = first
+    if len(data) > 1:
+        S[1:] = Z[:-1] + mix[1:] * (data[1:] - Z[:-1])
+    keep = 1 - mix
+    keep[0] = 1
+    dW, dU, ds = np.zeros_like(W), np.zeros_like(U), np.zeros_like(Z[0])
+    for start in range(0, len(data), _BLOCK)[::-1]:
+        block = slice(start, start + _BLOCK)
+        dW_, dU_, ds = _backward_block(W, U, clipped, S[block], keep[block], G[block].copy(), ds)
+        dW += dW_
+        dU += dU_
+    return dW, dU, ds
+
+
+def _backward_block(W, U, clipped, S, keep, G, ds):
+    """Gradients by W, U and the state before the steps of a block (B, n, M), from those after it; G changes."""
+    n_states, threshold = S.shape[1], U[:, -1:]
+    rows = np.ones((len(S), W.shape[1], S.shape[2]), W.dtype)  # [s; 1; units]
+    rows[:, :n_states] = S
+    arguments = np.matmul(U, rows[:, : n_states + 1])
+    on = (arguments > 0).astype(W.dtype)
+    above = (arguments > threshold).astype(W.dtype) if clipped else np.zeros_like(on)
+    rows[:, n_states + 1 :] = on * arguments - above * (arguments - threshold)
+    slope, Q, D = on - above, np.empty_like(rows), np.empty_like(on)
+    Wt, Ut = np.ascontiguousarray(W.T), np.ascontiguousarray(U[:, :-1].T)
+    for t in range(len(S) - 1, -1, -1):
+        np.add(G[t], ds, G[t])
         np.dot(Wt, G[t], Q[t])
         np.multiply(Q[t, n_states + 1 :], slope[t], D[t])
-        np.dot(Ut, D[t], first)
-        np.add(first, Q[t, :n_states], first)
+        ds = np.dot(Ut, D[t])
+        np.add(ds, Q[t, :n_states], ds)
+        np.multiply(ds, keep[t], ds)
+    dW = np.matmul(G, rows.transpose(0, 2, 1)).sum(axis=0)
+    dU = np.matmul(D, rows[:, : n_states + 1].transpose(0, 2, 1)).sum(axis=0)
+    dU[:, -1] = (Q[:, n_states + 1 :] * on).sum(axis=(0, 2))  # the second rectifier knows no threshold
+    return dW, dU, ds
