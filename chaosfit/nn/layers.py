@@ -9,9 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Up to this length a depthwise convolution is faster as a sum of shifted products than by the library.
-_SHIFTED_UP_TO = 64
-
 
 def perceptron(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
     """Linear layers of the given sizes with an activation between each two, none after the last."""
@@ -37,9 +34,7 @@ class CausalConv1d(nn.Module):
         """Convolve; rows before the first count as zero."""
         width, length = len(self.weight), x.shape[1]
         padded = functional.pad(x, (0, 0, width - 1, 0))
-        if length > _SHIFTED_UP_TO:
-            kernel = self.weight.t().unsqueeze(1)
-            return functional.conv1d(padded.transpose(1, 2), kernel, self.bias, groups=x.shape[2]).transpose(1, 2)
+        # A sum of shifted products: torch's grouped convolution takes 1.3 (L = 8192) to 4 times (L = 6) as long.
         y: Tensor = self.bias
         for shift in range(width):
             y = torch.addcmul(y, padded[:, shift : shift + length], self.weight[shift])

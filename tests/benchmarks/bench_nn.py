@@ -1,8 +1,11 @@
-"""Skill of the window networks on Lorenz-63, and CPU time of the state-space layers and of the training loop.
+"""Skill of the networks on Lorenz-63 and Lorenz-96, and CPU time of the state-space layers and of the training loop.
 
-Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py [skill | figures | scans | loop]``.
-"skill" takes some twenty minutes: 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2,
-default training. "figures" fits three networks and draws those of docs/neural.md. Trust ratios, not seconds.
+Not a test: run it by hand, ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_nn.py WHAT``, with one of
+  skill [METHOD ...]  Lorenz-63, 8000 rows at dt = 0.02, windows of 30 rows, 60 starts, threshold 0.4, seeds 0 to 2;
+                      twenty minutes for all methods
+  lattice [SEED ...]  Lorenz-96 with 40 variables, 20 000 rows at dt = 0.05, error over 12 steps; two minutes a seed
+  figures             those of docs/neural.md, after three fits
+  scans, loop         CPU milliseconds; trust ratios
 """
 
 from __future__ import annotations
@@ -20,10 +23,14 @@ from sklearn.base import clone
 
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
 from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.methods.neuralde.neural_ode import NeuralODE
+from chaosfit.methods.recurrent.almost_linear_rnn import AlmostLinearRNN
 from chaosfit.methods.recurrent.lstm import LSTM
+from chaosfit.methods.recurrent.shallow_plrnn import ShallowPLRNN
 from chaosfit.methods.reservoir.ngrc import NGRC
 from chaosfit.methods.sequence.conv1d import Conv1d
 from chaosfit.methods.sequence.dlinear import DLinear
+from chaosfit.methods.sequence.hankel_stnn import HankelStNN
 from chaosfit.methods.sequence.mlp import MLP
 from chaosfit.methods.sequence.nbeats import NBeatsLite
 from chaosfit.methods.sequence.nlinear import NLinear
@@ -34,27 +41,41 @@ from chaosfit.nn.losses import one_block
 from chaosfit.nn.state_space import _scan_rows, dual_scan, selective_scan
 from chaosfit.nn.trainer import Phase, Trainer, torch_threads
 from chaosfit.nn.windows import windows
-from chaosfit.systems.flows import Lorenz63
+from chaosfit.numerics import delay
+from chaosfit.systems.flows import Lorenz63, Lorenz96
 
 DT, N_PAST, N_STEPS = 0.02, 31, 1000
-
-
+_MAMBA = Trainer(batch_size=128, max_steps=1800)
+_RECURSION = Trainer(batch_size=16, max_steps=5000, optimizer="radam", schedule="exponential", validation_fraction=0.0)
+LINEAR = {
+    "Persistence": Persistence(),
+    "LinearAutoregression": LinearAutoregression(n_lags=30),
+    "NLinear": NLinear(),
+    "DLinear": DLinear(),
+    "NGRC": NGRC(),
+}
 NETWORKS = {
     "MLP": MLP(),
     "NBeatsLite": NBeatsLite(),
     "LSTM": LSTM(),
     "Conv1d": Conv1d(),
-    "PhyxMamba": PhyxMamba(trainer=Trainer(batch_size=128, max_steps=1800)),
-    "SMamba": SMamba(context_length=30, horizon=5, trainer=Trainer(batch_size=128, max_steps=1800)),
+    "HankelStNN": HankelStNN(context_length=30, horizon=5),
+    "NeuralODE": NeuralODE(dt=DT),
+    "ShallowPLRNN": ShallowPLRNN(50, sequence_length=30, forcing=0.15, trainer=_RECURSION),
+    "AlmostLinearRNN": AlmostLinearRNN(20, 10, sequence_length=50, trainer=_RECURSION),
+    "SMamba": SMamba(context_length=30, horizon=5, trainer=_MAMBA),
+    "PhyxMamba": PhyxMamba(trainer=_MAMBA),
 }
 
 
-def skill() -> None:
+def skill(*names: str) -> None:
     """Print median valid times in Lyapunov times, one a seed."""
-    models = [Persistence(), LinearAutoregression(n_lags=30), NLinear(), DLinear(), NGRC()]
-    models += [clone(model).set_params(random_state=seed) for model in NETWORKS.values() for seed in range(3)]
-    for model in models:
-        report(repr(model).split("\n")[0], model)
+    for name in names or [*LINEAR, *NETWORKS]:
+        if name in LINEAR:
+            report(name, LINEAR[name])
+        else:
+            for seed in range(3):
+                report(f"{name}, seed {seed}", clone(NETWORKS[name]).set_params(random_state=seed))
 
 
 def report(label: str, model) -> None:
@@ -68,6 +89,30 @@ def report(label: str, model) -> None:
     scale = train.std(axis=0)
     times = valid_time(test[:, N_PAST:], forecast, dt=DT, lyapunov_exponent=0.9056, scale=scale)
     print(f"{label:45} {np.median(times):5.2f} Lyapunov times   fit {seconds:6.1f} CPU-s", flush=True)
+
+
+def lattice(*seeds: str) -> None:
+    """Print mean squared errors over 12 steps by the variance, with the variables in order and shuffled."""
+    X = Lorenz96().simulate(25_000, dt=0.05, random_state=0)
+    train, test = X[:20_000], delay.windows(X[20_000:], 36)[::4]
+    shuffled = test[:, :, np.random.default_rng(0).permutation(40)]
+
+    def error(model, windows):
+        return np.mean((model.forecast(12, windows[:, :24]) - windows[:, 24:]) ** 2) / train.var()
+
+    print(f"NLinear: {error(NLinear(24, 12).fit(train), test):.3f}", flush=True)
+    single = test.transpose(0, 2, 1).reshape(-1, 36, 1)
+    for seed in map(int, seeds or "012"):
+        # As many weights as SMamba, and every variable on its own.
+        alone = MLP(24, 12, hidden=(290, 290), trainer=Trainer(max_steps=3000), random_state=seed)
+        alone.fit(train.T.reshape(-1, 1), trajectory_id=np.repeat(np.arange(40), len(train)))
+        print(f"MLP of single variables, seed {seed}: {error(alone, single):.3f}", flush=True)
+        model = SMamba(trainer=Trainer(max_steps=1000, batch_size=64), random_state=seed)
+        started = time.process_time()
+        model.fit(train)
+        seconds = time.process_time() - started
+        errors = f"{error(model, test):.3f}, shuffled {error(model, shuffled):.3f}"
+        print(f"SMamba, seed {seed}: {errors}, fit {seconds:.0f} CPU-s", flush=True)
 
 
 def figures(directory: str = "docs/_static") -> None:
@@ -147,6 +192,6 @@ def loop() -> None:
 
 
 if __name__ == "__main__":
+    what, *options = sys.argv[1:] or ["skill"]
     with torch_threads(1):
-        for name in sys.argv[1:] or ["skill", "scans", "loop"]:
-            {"skill": skill, "figures": figures, "scans": scans, "loop": loop}[name]()
+        {"skill": skill, "lattice": lattice, "figures": figures, "scans": scans, "loop": loop}[what](*options)
