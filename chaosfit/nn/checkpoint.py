@@ -13,10 +13,10 @@ FORMAT = 1
 
 
 def write(path: str | os.PathLike, config: dict[str, Any], tensors: dict[str, Any]) -> None:
-    """Write a JSON-able `config` and (nested dictionaries of) tensors, replacing `path` in one move."""
+    """Write `config` as JSON (paths as strings) and nested containers of tensors, replacing `path` in one move."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    torch.save({"format": FORMAT, "config": json.dumps(config), "tensors": tensors}, partial)
+    torch.save({"format": FORMAT, "config": json.dumps(config, default=os.fspath), "tensors": tensors}, partial)
     os.replace(partial, path)
 
 

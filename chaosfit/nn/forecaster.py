@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Integral
-from os import PathLike
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from chaosfit.base import WindowDynamics
-from chaosfit.nn import checkpoint, losses
+from chaosfit.nn import losses
+from chaosfit.nn.files import FileMixin
 from chaosfit.nn.trainer import Phase, Trainer, seeded, torch_threads
 from chaosfit.nn.windows import Samples, split_tail, windows
 from chaosfit.validation import Interval, Trajectory
@@ -21,7 +21,7 @@ from chaosfit.validation import Interval, Trajectory
 COUNT = Interval(Integral, 1, None, closed="left")
 
 
-class NeuralForecaster(WindowDynamics):
+class NeuralForecaster(FileMixin, WindowDynamics):
     """A network that maps the last L scaled rows to the next k, inside the contract of `WindowDynamics`.
 
     Subclasses have the constructor parameters `context_length` (L), `horizon` (k), `trainer` and `random_state`,
@@ -125,58 +125,16 @@ class NeuralForecaster(WindowDynamics):
         return outputs * self.target_scale_ + self.target_mean_
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | PathLike) -> None:
-        """Write parameters, fitted attributes and weights to a file that loads without running code.
+    def _fitted(self):
+        return super()._fitted() | {"network_": self.network_.state_dict()}
 
-        Parameters
-        ----------
-        path : path
-            Replaced if it exists. `random_state` must be an integer or None.
-        """
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        if self.trainer is not None:
-            parameters["trainer"] = self.trainer.get_params()
-        plain: dict[str, Any] = {}
-        arrays: dict[str, Tensor] = {}
-        for name, value in vars(self).items():
-            if name in parameters or isinstance(value, nn.Module):
-                continue
-            if isinstance(value, np.ndarray) and value.dtype != object:
-                arrays[name] = torch.tensor(value)
-            else:
-                plain[name] = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-        config = {"class": type(self).__name__, "parameters": parameters, "attributes": plain}
-        checkpoint.write(path, config, {"attributes": arrays, "network": self.network_.state_dict()})
-
-    @classmethod
-    def load(cls, path: str | PathLike):
-        """Read an estimator of this class that `save` has written.
-
-        Raises
-        ------
-        ValueError
-            If the file holds another class or was not written by `save`.
-        """
-        config, tensors = checkpoint.read(path)
-        if config.get("class") != cls.__name__:
-            raise ValueError(f"{path} must hold a {cls.__name__}, but it holds {config.get('class')!r}")
-        parameters: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in config["parameters"].items()
-        }
-        if parameters["trainer"] is not None:
-            parameters["trainer"] = Trainer(**parameters["trainer"])
-        model = cls(**parameters)
-        fitted: dict[str, Any] = config["attributes"]
-        fitted |= {name: value.numpy() for name, value in tensors["attributes"].items()}
-        if "feature_names_in_" in fitted:
-            fitted["feature_names_in_"] = np.asarray(fitted["feature_names_in_"], dtype=object)
-        for name, value in fitted.items():
-            setattr(model, name, value)
+    def _restore(self, fitted):
+        weights = fitted.pop("network_")
+        super()._restore(fitted)
         with seeded(0):
-            network = model._scaled_network(model.n_features_in_, model.n_outputs_, model.n_inputs_)
-        network.double().load_state_dict(tensors["network"])
-        model.network_ = network.eval()
-        return model
+            network = self._scaled_network(self.n_features_in_, self.n_outputs_, self.n_inputs_)
+        network.double().load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        self.network_ = network.eval()
 
 
 class Increments(nn.Module):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chaosfit.base import FlowDynamics
+from chaosfit.nn.files import FileMixin
 from chaosfit.nn.layers import perceptron
 from chaosfit.nn.trainer import Phase, Trainer, seeded
 from chaosfit.nn.windows import Samples, split_tail, windows
@@ -30,7 +31,7 @@ _TOLERANCE = 1e-6
 _STABILITY_LIMIT = 3.307
 
 
-class NeuralODE(FlowDynamics):
+class NeuralODE(FileMixin, FlowDynamics):
     r"""A perceptron f learned as dx/dt = f(x), or f(x, u), by multiple shooting.
 
     .. math:: \min_f \sum_i \sum_{k=1}^{S} \| \Phi^k_f(x_i) - x_{i+k} \|^2

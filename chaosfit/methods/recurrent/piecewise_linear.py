@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from chaosfit.base import StepDynamics
 from chaosfit.methods.recurrent.recursion import recur
+from chaosfit.nn.files import FileMixin
 from chaosfit.nn.trainer import Phase, Trainer, seeded
 from chaosfit.nn.windows import windows
 
@@ -189,7 +190,7 @@ class PiecewiseLinearNetwork(nn.Module):
         )
 
 
-class PiecewiseLinearRNN(StepDynamics):
+class PiecewiseLinearRNN(FileMixin, StepDynamics):
     """A recurrent piecewise-linear map of standardised states, trained on sequences with forcing by the data.
 
     Subclasses have the parameters `sequence_length`, `noise`, `trainer`, `random_state`, and write `_network` and
@@ -262,6 +263,13 @@ class PiecewiseLinearRNN(StepDynamics):
         future = batch["future"]
         predictions = network(data, self._forcing(network, data))[..., : future.shape[2]]
         return {"mse": functional.mse_loss(predictions, future), "penalty": torch.as_tensor(network.penalty())}
+
+    # ------------------------------------------------------------------ files
+    def _fitted(self):
+        return super()._fitted() | {"map_": vars(self.map_)}
+
+    def _restore(self, fitted):
+        super()._restore(fitted | {"map_": PiecewiseLinearMap(**fitted["map_"])})
 
     # ------------------------------------------------------------------ use
     def _start(self, n_batch):
