@@ -191,7 +191,8 @@ def _report(args: argparse.Namespace) -> int:
         print()
         source = results.suite.published
         if source is not None and setting.published is not None:
-            print(f"{setting.published.attrs['n_systems']} systems; published: {source.protocol}")
+            where = "on other rows" if setting.ctf is not None else f"{setting.published.attrs['n_systems']} systems"
+            print(f"{where}; published: {source.protocol}")
             _print_table(*setting.published_text(source))
             print()
     print(f"page: {write_page(results, args.folder)}")

@@ -154,6 +154,10 @@ class Split:
         Row number of the first step of each forecast.
     tuning : ndarray of shape (n, d), or None
         An independent trajectory on which methods are chosen.
+    trajectory_id : ndarray of shape (n_train,), or None
+        Labels of several training series, of which the forecast continues the last. None: there is one.
+    reconstructs : bool
+        Whether the targets are the states behind the last training rows, instead of what follows them.
     """
 
     train: np.ndarray
@@ -162,6 +166,8 @@ class Split:
     scale: np.ndarray
     starts: np.ndarray
     tuning: np.ndarray | None = None
+    trajectory_id: np.ndarray | None = None
+    reconstructs: bool = False
 
 
 def split(data: Dataset, protocol: Protocol) -> Split:

@@ -118,8 +118,6 @@ class Published:
 
     Attributes
     ----------
-    file : str
-        CSV in the data folder, one row per system, one column per model.
     score : str
         Our score that corresponds to it.
     protocol : str
@@ -128,20 +126,25 @@ class Published:
         Whether they were made from the same rows; then they share a table with ours. Noise is drawn anew, so
         with noise they never do.
     models : tuple of str
-        Columns to take.
+        Columns to take, or all models of the table.
+    file : str
+        CSV in the data folder, one row per system, one column per model.
     where : dict
         Column to value, of the rows to take.
     match : tuple of str
         Columns that must equal the setting of the protocol that has the same name.
+    table : dict
+        Instead of a file: model to its scores E1..E12.
     """
 
-    file: str
     score: str
     protocol: str
     identical: bool
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    file: str = ""
     where: dict[str, float] = dataclasses.field(default_factory=dict)
     match: tuple[str, ...] = ()
+    table: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def scores(self, systems: Sequence[str], setting: dict[str, float]) -> dict[str, dict[str, float]]:
         """Return system -> model -> score of the systems that have them all."""

@@ -36,6 +36,26 @@ Instead of its own, a suite may take the systems of another one, ``systems = "co
     tuning = "train"        # the same, for chosen_on = "train"
     names = "systems"       # array of the names
 
+Or it takes pairs of the Common Task Framework, see `chaosfit.benchmark.pairs`, each recorded or simulated::
+
+    [[pairs]]
+    number = 3              # says what is asked for and judged
+    dt = 0.05
+    file = "lorenz.npz"     # in the data folder
+    train = ["X2train"]     # arrays in it; the truth continues the last one
+    truth = "X3test"
+
+    [[pairs]]
+    number = 7
+    dt = 0.05
+    system = "lorenz63"
+    parameters = [{ rho = 33.7 }]  # one set for each training series; the truth continues the last one
+    n_train = [100]
+    n_truth = 1000
+    noise = 1.0             # on the training rows, in the units of the variables; default: none
+
+Then ``[protocol]`` holds ``random_state`` alone.
+
 A table ``[published]``, see `Published`, puts published scores beside those of the run. All settings of one system and
 seed are judged on the same rows, the last of one trajectory.
 """
@@ -60,13 +80,15 @@ from sklearn.base import BaseEstimator
 from chaosfit import registry
 from chaosfit.benchmark.data import find_system
 from chaosfit.benchmark.methods import portable
+from chaosfit.benchmark.pairs import make_pair
 from chaosfit.benchmark.protocol import Protocol
 from chaosfit.benchmark.recorded import Published, Recorded, data_file, read_array
 from chaosfit.benchmark.runner import Limits
 from chaosfit.benchmark.task import Task
+from chaosfit.metrics.ctf import CTF_SCORES
 from chaosfit.systems.system import Map
 
-_KEYS = ("name", "description", "protocol", "limits", "systems", "exclude", "data", "families", "published")
+_KEYS = ("name", "description", "protocol", "limits", "systems", "exclude", "data", "families", "pairs", "published")
 _MAY_BE_ZERO = ("noise", "random_state", "n_context")
 # Added to the seed of a trajectory for that of the independent one.
 _OTHER_SEED = 1_000_003
@@ -217,6 +239,8 @@ class Suite:
     recording : dict or None
         The table ``data`` of a suite of recorded series.
     published : Published or None
+    pairs : tuple of dict
+        The tables ``pairs`` of a suite of the Common Task Framework; then `systems` are their names.
     """
 
     name: str
@@ -227,6 +251,7 @@ class Suite:
     text: str = dataclasses.field(repr=False)
     recording: dict[str, str] | None = None
     published: Published | None = None
+    pairs: tuple[dict[str, Any], ...] = ()
 
     def tasks(self, methods: Mapping[str, BaseEstimator | Exception]) -> list[Task]:
         """Return one task per system, seed, setting and method, those on the same rows next to each other."""
@@ -243,6 +268,11 @@ class Suite:
         Of recorded series only those that the file in the data folder holds.
         """
         given = self.protocol
+        if self.pairs:
+            for entry, seed in itertools.product(self.pairs, _as_list(given["random_state"])):
+                pair = make_pair(entry, seed)
+                yield pair, pair.protocol(seed)
+            return
         lengths, noises, choices, seeds = (
             _as_list(given[key]) for key in ("n_train", "noise", "chosen_on", "random_state")
         )
@@ -337,12 +367,13 @@ def read_suite(text: str, where: str = "suite") -> Suite:
     """Make a suite of the text of its file; `where` goes into the messages."""
     try:
         content = tomllib.loads(text)
-        _check_keys("", content, _KEYS, required=("name", "protocol", "systems"))
-        protocol = _check_protocol(content["protocol"])
+        _check_keys("", content, _KEYS, required=("name", "protocol", "pairs" if "pairs" in content else "systems"))
+        pairs = tuple(_read_pair(entry) for entry in content.get("pairs", ()))
+        protocol = (_check_pairs_protocol if pairs else _check_protocol)(content["protocol"])
         recording = content.get("data")
         if recording is not None:
             _check_keys("data.", recording, ("file", "series", "tuning", "names"), required=("file", "series", "names"))
-        systems = _read_systems(content, protocol)
+        systems = _systems_of(pairs) or _read_systems(content, protocol)
         _check_unique([system.name for system in systems])
         limits = Limits(**_checked_limits(content.get("limits", {})))
         published = _read_published(content["published"]) if "published" in content else None
@@ -351,7 +382,7 @@ def read_suite(text: str, where: str = "suite") -> Suite:
     except ValueError as error:
         raise ValueError(f"{where}: {error}.") from None
     described = str(content["name"]), str(content.get("description", ""))
-    return Suite(*described, systems, protocol, limits, text, recording, published)
+    return Suite(*described, systems, protocol, limits, text, recording, published, pairs)
 
 
 def _packaged(name: str) -> str:
@@ -407,11 +438,51 @@ def _read_system(entry: dict[str, Any], protocol: dict[str, Any]) -> SuiteSystem
     return SuiteSystem(name, dt, exponent, str(entry.get("family", name)), observed)
 
 
+def _read_pair(entry: dict[str, Any]) -> dict[str, Any]:
+    """Check the table of a pair."""
+    recorded = isinstance(entry, dict) and "file" in entry
+    own = ("file", "train", "truth") if recorded else ("system", "parameters", "n_train", "n_truth")
+    optional = () if recorded else ("noise",)
+    _check_keys("pairs.", entry, ("number", "dt", *own, *optional), required=("number", "dt", *own))
+    name = f"pair {entry['number']}"
+    if entry["number"] not in {number for number, _ in CTF_SCORES.values()}:
+        raise ValueError(f"pairs.number must be an integer from 1 to 9, got {entry['number']!r}")
+    _check_number(f"dt of {name}", entry["dt"], float)
+    for key in ("train", "parameters", "n_train"):
+        if key in own and (not isinstance(entry[key], list) or not entry[key]):
+            raise ValueError(f"{key} of {name} must be a list with one entry for each training series")
+    if not recorded:
+        if len(entry["parameters"]) != len(entry["n_train"]):
+            raise ValueError(f"parameters and n_train of {name} must have one entry each for every training series")
+        for n_rows in entry["n_train"]:
+            _check_number(f"n_train of {name}", n_rows, int)
+        _check_number(f"n_truth of {name}", entry["n_truth"], int, least=0)
+        _check_number(f"noise of {name}", entry.get("noise", 0.0), float, least=0)
+        if entry["system"] not in registry.names("systems"):
+            names = registry.names("systems")
+            raise LookupError(f"there is no system {entry['system']!r}; {_nearest(str(entry['system']), names)}")
+    return entry
+
+
+def _systems_of(pairs: Iterable[dict[str, Any]]) -> tuple[SuiteSystem, ...]:
+    names = [f"pair {entry['number']}" for entry in pairs]
+    return tuple(SuiteSystem(name, entry["dt"], None, name) for name, entry in zip(names, pairs, strict=True))
+
+
 def _read_published(given: dict[str, Any]) -> Published:
     keys = tuple(field.name for field in dataclasses.fields(Published))
-    _check_keys("published.", given, keys, required=("file", "score", "protocol", "identical", "models"))
+    needed = ("table",) if "table" in given else ("file", "models")
+    _check_keys("published.", given, keys, required=("score", "protocol", "identical", *needed))
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     return Published(**values)
+
+
+def _check_pairs_protocol(given: dict[str, Any]) -> dict[str, Any]:
+    """Check the protocol of a suite of pairs: the rest of it is that of every pair."""
+    _check_keys("protocol.", given, ("random_state",), required=("random_state",))
+    for seed in _as_list(given["random_state"]):
+        _check_number("protocol.random_state", seed, int, least=0)
+    return given | {"unit": "rows"}
 
 
 def _check_protocol(given: dict[str, Any]) -> dict[str, Any]:

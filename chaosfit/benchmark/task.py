@@ -24,8 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from chaosfit import __version__
 from chaosfit.benchmark.data import Dataset
+from chaosfit.benchmark.pairs import Pair
 from chaosfit.benchmark.protocol import Protocol, Split, split
 from chaosfit.metrics.attractor import state_space_divergence, state_space_divergence_mixture
+from chaosfit.metrics.ctf import ctf_scores
 from chaosfit.metrics.forecast import error_growth, nrmse, smape, valid_steps
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
@@ -47,13 +49,13 @@ class Task:
         Label of the method.
     estimator : estimator or Exception
         Unfitted. An exception stands for a method that could not be made; its record tells why.
-    data : Dataset
+    data : Dataset or Pair
     protocol : Protocol
     """
 
     method: str
     estimator: BaseEstimator | Exception
-    data: Dataset
+    data: Dataset | Pair
     protocol: Protocol
 
     @functools.cached_property
@@ -100,12 +102,15 @@ def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            parts = split(task.data, task.protocol)
+            data = task.data
+            parts = data.split() if isinstance(data, Pair) else split(data, task.protocol)
             # One thread: those of numpy's and scipy's libraries fight over problems of this size, and the seconds
             # that a method takes should not depend on how many cores are free. Several methods can run at a time.
             with threadpool_limits(limits=1, user_api="blas"):
                 forecasts, costs = _forecast(task.prepared, parts)
-            scores = score(parts, forecasts, task.data, task.protocol) | {"equations": _equations(task.prepared)}
+            scores = score(parts, forecasts, data, task.protocol) | {"equations": _equations(task.prepared)}
+            if isinstance(data, Pair):
+                scores |= _ctf(data, parts, forecasts)
         # A method may call sys.exit; only the user's own interrupt may end the run.
         except (Exception, SystemExit) as error:
             record |= {
@@ -132,7 +137,7 @@ def failed_record(task: Task, reason: str) -> dict[str, Any]:
     return record | {"status": "failed", "reason": reason, "traceback": "", "warnings": []}
 
 
-def score(parts: Split, forecasts: np.ndarray, data: Dataset, protocol: Protocol) -> dict[str, Any]:
+def score(parts: Split, forecasts: np.ndarray, data: Dataset | Pair, protocol: Protocol) -> dict[str, Any]:
     """Judge forecasts (B, horizon, d); a value that is not finite counts as a failure everywhere."""
     truth, scale = parts.targets, parts.scale
     steps: Any = valid_steps(truth, forecasts, threshold=protocol.threshold, scale=scale)
@@ -189,10 +194,15 @@ def _forecast(estimator: BaseEstimator, parts: Split) -> tuple[np.ndarray, dict[
     clocks = [(time.perf_counter(), time.process_time())]
     if parts.tuning is not None and hasattr(estimator, "refit"):
         estimator.fit(parts.tuning).refit(parts.train)
+    elif parts.trajectory_id is not None:
+        estimator.fit(parts.train, trajectory_id=parts.trajectory_id)
     else:
         estimator.fit(parts.train)
     clocks.append((time.perf_counter(), time.process_time()))
-    forecasts = np.asarray(estimator.forecast(parts.targets.shape[1], parts.contexts), dtype=np.float64)
+    if parts.reconstructs:
+        forecasts = reconstruct(estimator, parts.train)
+    else:
+        forecasts = np.asarray(estimator.forecast(parts.targets.shape[1], parts.contexts), dtype=np.float64)
     forecasts = forecasts[np.newaxis] if parts.contexts is None else forecasts
     clocks.append((time.perf_counter(), time.process_time()))
     if forecasts.shape != parts.targets.shape:
@@ -204,6 +214,24 @@ def _forecast(estimator: BaseEstimator, parts: Split) -> tuple[np.ndarray, dict[
         "forecast_seconds": forecast_wall,
         "forecast_cpu_seconds": forecast_cpu,
     }
+
+
+def reconstruct(estimator: BaseEstimator, X: np.ndarray) -> np.ndarray:
+    """Estimate the states (n, d) behind noisy rows X (n, d) on which the estimator has been fitted.
+
+    What a filter assimilates. Of any other method its prediction of every row from those before, as in the published
+    reservoir's entry to arXiv:2510.23166; the first row stays as it is.
+    """
+    if hasattr(estimator, "assimilate"):
+        return estimator.assimilate(X).mean
+    return np.concatenate([X[:1], estimator.predict(X)[:-1]])
+
+
+def _ctf(pair: Pair, parts: Split, forecasts: np.ndarray) -> dict[str, Any]:
+    """Scores E1..E12 that the pair gives, as published and in the Frobenius norm."""
+    truth, forecast = parts.targets[0], forecasts[0]
+    scores = {norm: ctf_scores(pair.number, truth, forecast, norm=norm) for norm in ("spectral", "frobenius")}
+    return {"ctf": scores["spectral"], "ctf_frobenius": scores["frobenius"]}
 
 
 def _equations(estimator: BaseEstimator) -> list[str]:
@@ -246,7 +274,7 @@ def _versions() -> dict[str, str]:
     return {"chaosfit": __version__} | {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
-def _prepare(estimator: BaseEstimator, data: Dataset, random_state: int) -> BaseEstimator:
+def _prepare(estimator: BaseEstimator, data: Dataset | Pair, random_state: int) -> BaseEstimator:
     """Clone; fill in the time step, its kind and the seed wherever the user left the default."""
     estimator = clone(estimator)
     known = {"dt": data.dt, "discrete_time": data.discrete_time or None}

@@ -8,9 +8,10 @@ Reference: Wyder et al., arXiv:2510.23166.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -181,6 +182,39 @@ def ctf_spectrum(y_true: ArrayLike, y_pred: ArrayLike, *, n_steps: int = 20, n_m
 def _spatial_spectra(runs: Floats, n_modes: int) -> Floats:
     modes = np.fft.rfft(runs, axis=2)[:, :, : min(n_modes, (runs.shape[2] + 1) // 2)]
     return (np.abs(modes) ** 2).mean(axis=1)
+
+
+def ctf_scores(pair: int, y_true: ArrayLike, y_pred: ArrayLike, *, norm: str = "spectral") -> dict[str, float]:
+    """Return the scores of one pair of the Lorenz task.
+
+    Parameters
+    ----------
+    pair : int in 1..9
+        Number of the train/test pair, which says what is judged; see `CTF_SCORES`.
+    y_true, y_pred : arrays (h, d)
+        Truth and forecast or reconstruction.
+    norm : {"spectral", "frobenius"}, default "spectral"
+        See `ctf_short_time`.
+
+    Returns
+    -------
+    dict of float
+        Name -> score.
+
+    Examples
+    --------
+    >>> ctf_scores(8, [[3.0, 4.0]], [[0.0, 4.0]])
+    {'E11': 40.0}
+    """
+    kinds = {name: kind for name, (number, kind) in CTF_SCORES.items() if number == pair}
+    if not kinds:
+        raise ValueError(f"pair must be an integer from 1 to 9, got {pair!r}.")
+    judges: dict[str, Callable[..., Any]] = {
+        "short_time": functools.partial(ctf_short_time, norm=norm),
+        "reconstruction": functools.partial(ctf_reconstruction, norm=norm),
+        "long_time": ctf_histogram,
+    }
+    return {name: float(judges[kind](y_true, y_pred)) for name, kind in kinds.items()}
 
 
 def ctf_composite(scores: Mapping[str, float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from importlib import resources
 from string import Template
@@ -224,3 +224,13 @@ def _methods(comparison: Comparison) -> str:
         text = ", ".join(f"{k}={v!r}" for k, v in params.items())
         rows.append(f"<tr><th scope='row'>{escape(record['method'])}</th><td>{escape(text) or '–'}</td></tr>")
     return "".join(rows)
+
+
+def sortable_table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, str]]], style: str) -> str:
+    """Return a table that the page makes sortable; every cell has a value to sort by and its HTML."""
+    columns = "".join(f'<th scope="col" title="{escape(text)}">{name}</th>' for name, text in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in row) + "</tr>"
+        for row in rows
+    )
+    return f'<table class="scores {style}"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from chaosfit.benchmark import statistics
+from chaosfit.benchmark.pairs import is_reconstruction
 from chaosfit.benchmark.recorded import Published
 from chaosfit.benchmark.records import FILE_NAME, read_records
 from chaosfit.benchmark.runner import SUITE_NAME
 from chaosfit.benchmark.suite import Suite, load_suite
+from chaosfit.report.ctf import beside_published, board_text, make_board
 from chaosfit.report.table import show, show_seconds
 
 # The worst value of every score: a failure counts, it is never left out.
@@ -52,6 +54,9 @@ class Setting:
         published model, which is NaN unless the rows are the same.
     unit : str
         Of valid time: "Lyapunov times" or "rows".
+    ctf : DataFrame or None
+        Of a suite of the Common Task Framework: the scores E1..E12, see `chaosfit.report.ctf.make_board`. The systems
+        above are then the pairs that ask for a forecast.
     """
 
     label: str
@@ -64,6 +69,7 @@ class Setting:
     left_out: list[str]
     published: pd.DataFrame | None = None
     unit: str = "Lyapunov times"
+    ctf: pd.DataFrame | None = None
 
     @functools.cached_property
     def leaderboard(self) -> pd.DataFrame:
@@ -101,6 +107,8 @@ class Setting:
 
     def leaderboard_text(self) -> tuple[Sequence[str], list[list[str]]]:
         """Head and rows of the leaderboard for a terminal."""
+        if self.ctf is not None:
+            return board_text(self.ctf)
         head = ["method", "valid time", "95 %", "won", "rank", "nRMSE", "sMAPE", "D_stsp", "fit s", "failures"]
         rows = [
             [
@@ -122,6 +130,8 @@ class Setting:
     def published_text(self, source: Published) -> tuple[Sequence[str], list[list[str]]]:
         """Head and rows of the table with published scores for a terminal."""
         assert self.published is not None
+        if self.ctf is not None:
+            return board_text(self.published)
         head = ["method", "from", f"median {source.score}", "mean", f"better than {source.models[0]}"]
         rows = [
             [
@@ -170,7 +180,10 @@ def read_results(folder: str | os.PathLike) -> Results:
     if suite.recording is not None:  # of recorded series there are those that the data folder held
         held = {record["data"]["name"] for record in records}
         families = {name: family for name, family in families.items() if name in held}
-    varying = [key for key in _SETTINGS if isinstance(suite.protocol[key], list)]
+    for pair in suite.pairs:
+        if is_reconstruction(pair["number"]):  # it has no valid time
+            families.pop(f"pair {pair['number']}")
+    varying = [key for key in _SETTINGS if isinstance(suite.protocol.get(key), list)]
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for record in records:
         groups.setdefault(tuple(record["protocol"][key] for key in varying), []).append(record)
@@ -181,6 +194,8 @@ def read_results(folder: str | os.PathLike) -> Results:
         label = ", ".join(_SETTINGS[key].format(_CHOICES.get(value, value)) for key, value in chosen.items())
         setting = _make_setting(label or suite.name, groups[values], families, n_seeds)
         if setting is not None:
+            if suite.pairs:
+                setting = dataclasses.replace(setting, ctf=make_board(groups[values], n_seeds))
             published = _published(suite, setting, chosen)
             settings.append(dataclasses.replace(setting, published=published, unit=suite.protocol["unit"]))
     if not settings:
@@ -222,6 +237,8 @@ def _published(suite: Suite, setting: Setting, chosen: dict[str, Any]) -> pd.Dat
     source = suite.published
     if source is None:
         return None
+    if setting.ctf is not None:
+        return beside_published(setting.ctf, source)
     try:
         theirs = source.scores(setting.systems, suite.protocol | chosen)
     except FileNotFoundError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from chaosfit.benchmark.suite import SuiteSystem
-from chaosfit.report import plots, results_plots
-from chaosfit.report.page import figure_html
+from chaosfit.report import ctf, plots, results_plots
+from chaosfit.report.page import figure_html, sortable_table
 from chaosfit.report.results import Results, Setting, show_interval
 from chaosfit.report.table import show, show_seconds
 
@@ -68,6 +67,8 @@ def render(results: Results) -> str:
 
 
 def _summary(setting: Setting, several: bool) -> str:
+    if setting.ctf is not None:
+        return f"{setting.ctf.index[0]} has the highest mean score, {show(setting.ctf['composite'].iloc[0], 1)} of 100."
     board = setting.leaderboard
     first = board.iloc[0]
     text = (
@@ -88,16 +89,21 @@ def _heading(text: str) -> str:
     return f"<h2>{escape(text)}</h2>"
 
 
+def _key(method: str, setting: Setting) -> str:
+    colour = plots.line_styles(setting.methods)[method][0]
+    return f'<span class="key" style="background:{colour}"></span>{escape(method)}'
+
+
 def _leaderboard(setting: Setting) -> str:
-    styles = plots.line_styles(setting.methods)
+    if setting.ctf is not None:
+        return ctf.board_html(setting.ctf, {method: _key(method, setting) for method in setting.methods})
     rows = []
     for method, row in setting.leaderboard.iterrows():
-        name = f'<span class="key" style="background:{styles[str(method)][0]}"></span>{escape(str(method))}'
         is_first = method == setting.methods[0]
         seconds = row["fit_cpu_seconds"] + row["forecast_cpu_seconds"]
         rows.append(
             [
-                (str(method), name),
+                (str(method), _key(str(method), setting)),
                 (row["valid_time"], show(row["valid_time"])),
                 (row["low"], show_interval(row["low"], row["high"])),
                 (row["family_low"], show_interval(row["family_low"], row["family_high"])),
@@ -111,20 +117,12 @@ def _leaderboard(setting: Setting) -> str:
                 (row["failures"], f"{row['failures']:.0%}"),
             ]
         )
-    return f'<div class="scroll">{_table(_HEAD, rows, "dense")}</div>'
-
-
-def _table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[tuple[Any, str]]], style: str) -> str:
-    """Return a table that the page makes sortable; every cell has a value to sort by and its HTML."""
-    columns = "".join(f'<th scope="col" title="{escape(text)}">{name}</th>' for name, text in head)
-    body = "".join(
-        "<tr>" + "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in row) + "</tr>"
-        for row in rows
-    )
-    return f'<table class="scores {style}"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{sortable_table(_HEAD, rows, "dense")}</div>'
 
 
 def _notes(setting: Setting) -> str:
+    if setting.ctf is not None:
+        return ctf.notes_html(setting.ctf)
     p = setting.records[0]["protocol"]
     n_seeds = len({record["protocol"]["random_state"] for record in setting.records})
     n_starts = n_seeds * p["n_starts"]
@@ -145,6 +143,8 @@ def _published(results: Results, setting: Setting) -> str:
     source, table = results.suite.published, setting.published
     if source is None or table is None:
         return ""
+    if setting.ctf is not None:
+        return ctf.published_html(table, source)
     head = [
         ("method", "In italics: published, not run here"),
         (f"median {escape(source.score)}", "Over the systems that have both; the smaller the better"),
@@ -163,7 +163,7 @@ def _published(results: Results, setting: Setting) -> str:
     rows_are = "the same rows" if source.identical else "other rows of the same kind, so only distributions compare"
     text = f"{table.attrs['n_systems']} systems. Published (italics): {source.protocol}, on {rows_are}."
     return (
-        f'<section><h2>Beside published scores</h2><div class="scroll">{_table(head, rows, "dense")}</div>'
+        f'<section><h2>Beside published scores</h2><div class="scroll">{sortable_table(head, rows, "dense")}</div>'
         f'<p class="notes">{escape(text)}</p></section>'
     )
 
@@ -223,7 +223,7 @@ def _systems(setting: Setting) -> str:
         rows.append([(system, escape(system)), (family, escape(family)), *cells])
     return (
         '<section><h2>System by system</h2><input type="search" class="filter" placeholder="system or family" '
-        f'aria-label="Show only these systems"><div class="scroll">{_table(head, rows, "dense systems")}</div>'
+        f'aria-label="Show only these systems"><div class="scroll">{sortable_table(head, rows, "dense systems")}</div>'
         f'<p class="notes">Valid time in {setting.unit}; the best of each row in bold.</p></section>'
     )
 
@@ -247,15 +247,20 @@ def _protocol(results: Results) -> str:
     suite = results.suite
     p = suite.protocol
     unit = p["unit"]
-    rows = {
-        "systems": ", ".join(_system(system) for system in suite.systems),
-        "training rows": _listed(p["n_train"]),
-        "context before each start": f"{p['n_context']} rows",
-        "starts per trajectory": str(p["n_starts"]),
-        "horizon": f"{p['horizon']:g} {unit}" + (f", at most {p['max_steps']} steps" if "max_steps" in p else ""),
-        "nRMSE and sMAPE over": f"the first {p['score']:g} {unit}",
-        "noise": f"{_listed(p['noise'])} standard deviations on training rows and contexts, "
-        f"{'as on' if p['noisy_truth'] else 'none on'} the truth",
+    if suite.pairs:
+        rows = ctf.origins(results.records)
+    else:
+        rows = {
+            "systems": ", ".join(_system(system) for system in suite.systems),
+            "training rows": _listed(p["n_train"]),
+            "context before each start": f"{p['n_context']} rows",
+            "starts per trajectory": str(p["n_starts"]),
+            "horizon": f"{p['horizon']:g} {unit}" + (f", at most {p['max_steps']} steps" if "max_steps" in p else ""),
+            "nRMSE and sMAPE over": f"the first {p['score']:g} {unit}",
+            "noise": f"{_listed(p['noise'])} standard deviations on training rows and contexts, "
+            f"{'as on' if p['noisy_truth'] else 'none on'} the truth",
+        }
+    rows |= {
         "seeds": _listed(p["random_state"]),
         "limits of a task": f"{suite.limits.seconds:g} s, {suite.limits.gibibytes:g} GiB",
     }

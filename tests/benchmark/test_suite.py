@@ -41,10 +41,13 @@ def test_a_suite_of_the_package_is_valid(name):
     suite = load_suite(name)
     assert suite.name == name
     assert suite.description
-    if suite.recording is not None and not os.environ.get("CHAOSFIT_DATA"):
+    recorded = suite.recording is not None or any("file" in pair for pair in suite.pairs)
+    if recorded and not os.environ.get("CHAOSFIT_DATA"):
         pytest.skip("CHAOSFIT_DATA names no folder with the recorded series")
     for data, protocol in suite.cases():
-        if suite.recording is None:
+        if suite.pairs:
+            assert (protocol.n_train, protocol.horizon) >= (100, 1000)
+        elif suite.recording is None:
             assert data.n_rows == protocol.n_rows <= data.n_total
         else:
             assert protocol.n_rows <= len(data.X)
