@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from numbers import Real
@@ -28,6 +29,8 @@ _N_MEMBERS = 7
 #: A member's error may exceed the best one's by this factor, and by this much where the best is nearly perfect.
 _TOLERANCE, _SLACK = 2.0, 0.02
 _MOST_FEATURES = 600
+#: Choosing among more terms takes seconds.
+_MOST_TERMS = 50
 
 #: A kernel matrix of more rows takes seconds.
 _MOST_KERNEL_ROWS = 2500
@@ -85,8 +88,8 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     ----------
     candidates : list of dynamics estimators, default=None
         Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `KernelAutoregression` (up
-        to 2500 rows), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, those that have proved
-        good first.
+        to 2500 rows), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, and with several variables
+        `SINDy` (up to 50 terms), those that have proved good first.
     budget : float, default=10.0
         CPU seconds > 0 that `fit` may take; at least one candidate is tried. A candidate or the final fit may exceed
         it. Infinite: all candidates are tried, and the result depends on data and parameters only.
@@ -222,7 +225,9 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         total, complete, failure = 0.0, True, ""
         try:
             for i, fold in enumerate(folds):
-                total += _fold_error(clone(candidate), fold)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that a candidate is doubtful shows in its error
+                    total += _fold_error(clone(candidate), fold)
                 # Errors are never negative: the sum so far bounds the mean over all folds from below.
                 if total / len(folds) > limit and i + 1 < len(folds):
                     complete = False
@@ -338,10 +343,11 @@ def _default_candidates(n_rows: int, n_dims: int, period: float) -> Iterator[Bas
         groups = [_kernels(tier, period) if n_rows <= _MOST_KERNEL_ROWS else []]
         groups.append(_scalar_tier(tier) if n_dims == 1 else _vector_tier() if tier == 0 else [])
         for name, params in _take_turns(*groups):
-            degree = max(params.get("degrees", (1,)))
-            span = (params["n_delays"] - 1) * params["lag"] + params.get("horizon", 1)
-            n_features = math.comb(params["n_delays"] * n_dims + degree, degree)
-            if span < longest and n_features <= _MOST_FEATURES and (name, *params.items()) not in seen:
+            n_delays, degree = params.get("n_delays", 1), params.get("degree", max(params.get("degrees", (1,))))
+            span = (n_delays - 1) * params.get("lag", 1) + params.get("horizon", 1)
+            n_features = math.comb(n_delays * n_dims + degree, degree)
+            affordable = n_features <= (_MOST_TERMS if name == "sindy" else _MOST_FEATURES)
+            if span < longest and affordable and (name, *params.items()) not in seen:
                 seen.add((name, *params.items()))
                 yield registry.get(name)(**params)
 
@@ -389,7 +395,8 @@ def _scalar_tier(tier: int) -> Iterator[_Candidate]:
 
 
 def _vector_tier() -> Iterator[_Candidate]:
-    """All variables observed: few delays suffice."""
+    """All variables observed: few delays suffice, and the equations may be within reach."""
+    yield from (("sindy", {"degree": degree}) for degree in (2, 3))
     for n_delays in (1, 2, 3, 4):
         for ridge in (1e-6, 1e-2, 10.0):
             yield from (_polynomial(n_delays, 1, degree, ridge) for degree in (2, 3, 1))
