@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import itertools
 import json
 import os
 import select
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SUITE_NAME = "suite.toml"
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl
 _GIBIBYTE = 2**30
+_CALLS_PER_WORKER = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +79,7 @@ def run_tasks(
     """
     todo = [task for task in tasks if task.key not in skip]
     run, argument = (run_task, keep_forecasts) if limits is None else (run_isolated, limits)
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    results = parallel(joblib.delayed(run)(task, argument) for task in todo)
+    results = _as_completed((joblib.delayed(run)(task, argument) for task in todo), n_jobs)
     hidden = None if progress is None else not progress
     with tqdm(total=len(todo), disable=hidden, unit="task", leave=False) as bar:
         for record in results:
@@ -87,6 +88,20 @@ def run_tasks(
             bar.set_postfix_str(record["method"], refresh=False)
             bar.update()
             yield record
+
+
+def _as_completed(calls: Iterator[Any], n_jobs: int) -> Iterator[dict[str, Any]]:
+    """Yield the results of delayed calls as they come."""
+    try:
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    except ValueError:
+        # ray's back end only gives lists. Short ones, because what is not yielded is lost when the run is killed.
+        parallel = joblib.Parallel(n_jobs=n_jobs)
+        size = _CALLS_PER_WORKER * joblib.effective_n_jobs(n_jobs)
+        while chunk := list(itertools.islice(calls, size)):
+            yield from parallel(chunk)
+    else:
+        yield from parallel(calls)
 
 
 def run_suite(

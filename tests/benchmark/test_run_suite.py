@@ -205,6 +205,12 @@ if __name__ == "__main__":
             from distributed import Client, LocalCluster
             options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
             stack.enter_context(Client(stack.enter_context(LocalCluster(**options))))
+        if sys.argv[4] == "ray":
+            import ray
+            from ray.util.joblib import register_ray
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            stack.callback(ray.shutdown)
+            register_ray()
         stack.enter_context(joblib.parallel_config(sys.argv[4]))
         run_suite(load_suite(sys.argv[1]), methods, sys.argv[2], n_jobs=int(sys.argv[3]))
 """
@@ -225,10 +231,10 @@ def start(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["loky", "dask"])
+@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
 def test_other_processes_give_the_records_of_this_one(tmp_path, start, backend):
-    if backend == "dask":
-        pytest.importorskip("distributed")
+    if backend != "loky":
+        pytest.importorskip({"dask": "distributed"}.get(backend, backend))
     for name, n_jobs in {"sequential": 1, backend: 2}.items():
         process = start(tmp_path / name, n_jobs, backend=name)
         assert process.wait(120) == 0, process.stderr.read()
