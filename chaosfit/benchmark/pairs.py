@@ -24,8 +24,8 @@ from chaosfit.validation import stack_trajectories
 
 #: Steps over which nRMSE and sMAPE are taken: those of the short-time scores.
 SCORE_STEPS = 20
-# Seeds of the series of one pair follow each other; those of other pairs and twins keep their distance.
-_SEEDS_PER_TWIN, _SEEDS_PER_PAIR = 1000, 10
+# Seeds: the last series of a pair has the number of the pair, earlier ones have those from 11; twins keep a distance.
+_SEEDS_PER_TWIN, _FIRST_REGIME = 1000, 10
 
 
 def is_reconstruction(number: int) -> bool:
@@ -187,17 +187,22 @@ class SimulatedPair(Pair):
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
-# Methods follow each other on the same pair, so a process needs few of them at a time.
-@functools.lru_cache(maxsize=4)
 def _simulated(pair: SimulatedPair) -> tuple[list[np.ndarray], np.ndarray]:
-    first_seed = pair.random_state * _SEEDS_PER_TWIN + pair.number * _SEEDS_PER_PAIR
     train = []
-    for number, (parameters, n_rows) in enumerate(zip(pair.parameters, pair.n_train, strict=True)):
-        system = registry.make(pair.system, group="systems", **dict(parameters))
-        states = system.simulate(n_rows + pair.n_truth, dt=pair.dt, random_state=first_seed + number)
-        noise = np.random.default_rng([first_seed + number, 1]).standard_normal((n_rows, states.shape[1]))
+    for number, (parameters, n_rows) in enumerate(zip(pair.parameters, pair.n_train, strict=True), start=1):
+        last = number == len(pair.n_train)
+        # The earlier regimes are the same in all pairs of a twin.
+        seed = pair.random_state * _SEEDS_PER_TWIN + (pair.number if last else _FIRST_REGIME + number)
+        states = _states(pair.system, parameters, n_rows + (pair.n_truth if last else 0), pair.dt, seed)
+        noise = np.random.default_rng([seed, 1]).standard_normal((n_rows, states.shape[1]))
         train.append(states[:n_rows] + pair.noise * noise)
     return train, states[:n_rows] if pair.reconstructs else states[n_rows:]
+
+
+# Methods follow each other on the same pair, so a process needs few series at a time.
+@functools.lru_cache(maxsize=8)
+def _states(system: str, parameters: tuple[tuple[str, float], ...], n_rows: int, dt: float, seed: int) -> np.ndarray:
+    return registry.make(system, group="systems", **dict(parameters)).simulate(n_rows, dt=dt, random_state=seed)
 
 
 def make_pair(given: Mapping[str, Any], random_state: int) -> Pair:
