@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -217,39 +213,3 @@ def test_mase_takes_its_unit_from_the_training_series(truth):
 def test_wrong_options_are_refused(call, message, truth):
     with pytest.raises(ValueError, match=message):
         call(truth)
-
-
-# ---------------------------------------------------------------- published forecasts
-
-
-@pytest.fixture(scope="module")
-def published_data() -> Path:
-    """Folder with the published series and forecasts of arXiv:2110.05266; skips where it is absent."""
-    folder = Path(os.environ.get("CHAOSFIT_DATA", "data"))
-    if not (folder / "dysts-data" / "univariate100_published_predictions.npz").is_file():
-        pytest.skip(f"published forecasts not found in {folder}; set CHAOSFIT_DATA to their folder")
-    return folder
-
-
-def test_smape_of_the_published_forecasts(published_data):
-    series = np.load(published_data / "dysts-data" / "univariate.npz")
-    forecasts = np.load(published_data / "dysts-data" / "univariate100_published_predictions.npz")
-    with open(published_data / "dysts-published" / "univariate_smape.csv", newline="") as file:
-        published = {
-            row["system"]: row
-            for row in csv.DictReader(file)
-            if row["granularity"] == "100" and float(row["noise"]) == 0.0
-        }
-    of_system = dict(zip(series["systems"], series["test_100"], strict=True))
-    models = [name for name in forecasts.files if name != "systems"]
-    assert len(models) == 16
-    n_compared = 0
-    for model in models:
-        for system, forecast in zip(forecasts["systems"], forecasts[model], strict=True):
-            if system not in published or not published[system][model]:
-                continue
-            # The published scores leave out the last of the 200 points.
-            score = smape(of_system[system][1000:1199], forecast[:199])
-            assert score == pytest.approx(float(published[system][model]), rel=1e-3), (model, system)
-            n_compared += 1
-    assert n_compared > 1000
