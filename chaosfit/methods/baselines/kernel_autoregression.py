@@ -44,6 +44,8 @@ class KernelAutoregression(WindowDynamics):
     horizon : int, default=1
         Number >= 1 of steps that are predicted at once; more against noise. Not used with targets that are no
         states.
+    max_windows : int >= 1 or None, default=None
+        Of more delay vectors, so many are taken, spread evenly over the training data. None: all.
 
     Attributes
     ----------
@@ -57,8 +59,8 @@ class KernelAutoregression(WindowDynamics):
 
     Notes
     -----
-    Fitting takes n^3 / 3 operations and n^2 numbers, a prediction n: beyond 5000 rows use `LocalAnalogues`, or
-    `KernelEDMD` with landmarks. Far from all data it returns the mean, so that it cannot diverge; measured, this makes
+    Fitting takes n^3 / 3 operations and n^2 numbers, a prediction n: beyond 5000 rows use `max_windows`, or
+    `LocalAnalogues`. Far from all data it returns the mean, so that it cannot diverge; measured, this makes
     better free runs than to predict the increment.
 
     It is not a Gaussian process that tunes itself: `AutoDynamics` chooses the parameters by free runs.
@@ -84,15 +86,17 @@ class KernelAutoregression(WindowDynamics):
         "length_scale": [Interval(Real, 0, None, closed="neither")],
         "ridge": [Interval(Real, 0, None, closed="neither")],
         "horizon": [_POSITIVE],
+        "max_windows": [_POSITIVE, None],
     }
 
-    def __init__(self, n_delays=1, lag=1, kernel="matern", length_scale=1.0, ridge=1e-6, horizon=1):
+    def __init__(self, n_delays=1, lag=1, kernel="matern", length_scale=1.0, ridge=1e-6, horizon=1, max_windows=None):
         self.n_delays = n_delays
         self.lag = lag
         self.kernel = kernel
         self.length_scale = length_scale
         self.ridge = ridge
         self.horizon = horizon
+        self.max_windows = max_windows
 
     def _context_length(self):
         return delay.window_span(self.n_delays, self.lag)
@@ -116,6 +120,9 @@ class KernelAutoregression(WindowDynamics):
             [self._delay_vectors(delay.windows(t.X, length)[: len(t.X) - span + 1]) for t in long_enough]
         )
         targets = np.concatenate([delay.hankel(t.Y[length - 1 :], block) for t in long_enough])
+        if self.max_windows is not None and self.max_windows < len(targets):
+            kept = np.linspace(0, len(targets) - 1, self.max_windows).astype(int)
+            self.library_, targets = self.library_[kept], targets[kept]
         self.intercept_ = targets.mean(axis=0)
         K = self._kernel_matrix(self.library_)
         K.flat[:: len(K) + 1] += self.ridge
@@ -149,4 +156,5 @@ class KernelAutoregression(WindowDynamics):
     @classmethod
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
-        return [{}, {"n_delays": 2, "lag": 2, "kernel": "gaussian", "ridge": 1e-4, "horizon": 2}]
+        short = {"n_delays": 2, "lag": 2, "kernel": "gaussian", "ridge": 1e-4, "horizon": 2, "max_windows": 200}
+        return [{}, short]

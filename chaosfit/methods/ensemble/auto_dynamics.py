@@ -33,7 +33,7 @@ _MOST_FEATURES = 600
 _MOST_TERMS = 50
 
 #: A kernel matrix of more rows takes seconds.
-_MOST_KERNEL_ROWS = 2500
+_MOST_KERNEL_ROWS = 1500
 
 # (n_delays, span): delay vectors of kernel regressions, as long as so many periods of the series.
 _SHAPES = ((15, 1.0), (8, 0.6), (25, 1.3), (8, 0.25), (4, 0.4))
@@ -87,9 +87,9 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     Parameters
     ----------
     candidates : list of dynamics estimators, default=None
-        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `KernelAutoregression` (up
-        to 2500 rows), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, and with several variables
-        `SINDy` (up to 50 terms), those that have proved good first.
+        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `KernelAutoregression` (on
+        at most 1500 delay vectors), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, and with
+        several variables `SINDy` (up to 50 terms), those that have proved good first.
     budget : float, default=10.0
         CPU seconds > 0 that `fit` may take; at least one candidate is tried. A candidate or the final fit may exceed
         it. Infinite: all candidates are tried, and the result depends on data and parameters only.
@@ -340,9 +340,8 @@ def _default_candidates(n_rows: int, n_dims: int, period: float) -> Iterator[Bas
     yield autoregression()
     seen = set()
     for tier in (0, 1):
-        groups = [_kernels(tier, period) if n_rows <= _MOST_KERNEL_ROWS else []]
-        groups.append(_scalar_tier(tier) if n_dims == 1 else _vector_tier() if tier == 0 else [])
-        for name, params in _take_turns(*groups):
+        others = _scalar_tier(tier) if n_dims == 1 else _vector_tier() if tier == 0 else []
+        for name, params in _take_turns(_kernels(tier, period), others):
             n_delays, degree = params.get("n_delays", 1), params.get("degree", max(params.get("degrees", (1,))))
             span = (n_delays - 1) * params.get("lag", 1) + params.get("horizon", 1)
             n_features = math.comb(n_delays * n_dims + degree, degree)
@@ -381,6 +380,7 @@ def _kernels(tier: int, period: float) -> Iterator[_Candidate]:
                     "length_scale": length_scale,
                     "ridge": ridge,
                     "horizon": 1 if horizon is None else max(1, round(horizon * period)),
+                    "max_windows": _MOST_KERNEL_ROWS,
                 },
             )
 

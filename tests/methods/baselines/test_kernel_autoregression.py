@@ -48,6 +48,15 @@ def test_far_from_all_data_it_returns_the_mean(henon):
     np.testing.assert_allclose(model.predict([[50.0, -50.0]])[0], henon[1:].mean(axis=0), rtol=1e-9)
 
 
+def test_long_data_are_thinned_evenly(henon):
+    whole = KernelAutoregression(n_delays=2, ridge=1e-6).fit(henon)
+    thin = KernelAutoregression(n_delays=2, ridge=1e-6, max_windows=100).fit(henon)
+    np.testing.assert_array_equal(thin.library_, whole.library_[np.linspace(0, 397, 100).astype(int)])
+    assert 0.999 < thin.score(henon) < whole.score(henon)
+    enough = KernelAutoregression(n_delays=2, ridge=1e-6, max_windows=398).fit(henon)
+    np.testing.assert_array_equal(enough.weights_, whole.weights_)
+
+
 def test_several_trajectories_and_short_ones(henon):
     model = KernelAutoregression(n_delays=2, horizon=2)
     ids = np.repeat([0, 1, 2], [200, 2, 198])
