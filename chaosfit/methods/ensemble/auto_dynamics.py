@@ -110,7 +110,8 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     With targets `y` other than the next state there is no free run; candidates are compared by their predictions.
 
     Validation holds out the middle of the series, too: it assumes that the dynamics does not change along it.
-    The members' context must fit into one fifth of a trajectory. Nothing is tuned beyond the list of candidates.
+    The members' context must fit into one fifth of a trajectory; members whose context is longer than the one given
+    to `forecast` do not take part in that forecast. Nothing is tuned beyond the list of candidates.
 
     References
     ----------
@@ -143,7 +144,7 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
 
     def _context_length(self):
         # Before fit: what is needed to hold a block out.
-        return max((member._context_length() for member in self._members()), default=_N_BLOCKS)
+        return min((member._context_length() for member in self._members()), default=_N_BLOCKS)
 
     def _history_length(self):
         return max(member._history_length() for member in self._members())
@@ -190,7 +191,8 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         self
         """
         check_is_fitted(self)
-        X, _ = check_states(self, X, reset=False, min_rows=self._context_length() + 1)
+        longest = max(member._context_length() for member in self.best_estimators_)
+        X, _ = check_states(self, X, reset=False, min_rows=longest + 1)
         members = [clone(member).fit(X, trajectory_id=trajectory_id) for member in self.best_estimators_]
         self.bound_ = max(member.bound_ for member in members)
         self.best_estimators_ = members
@@ -243,10 +245,15 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         }
 
     def _teacher_forced(self, X, u):
-        return _median([member._teacher_forced(X, None) for member in self.best_estimators_])
+        outputs = [member._teacher_forced(X, None) for member in self.best_estimators_]
+        for member, output in zip(self.best_estimators_, outputs, strict=True):
+            # As in a forecast from there, whose context would be too short.
+            output[self._context_length() - 1 : member._context_length() - 1] = np.nan
+        return _median(outputs)
 
     def _free_run(self, context, n_steps, u):
-        return _median([member._free_run(context, n_steps, None) for member in self.best_estimators_])
+        able = [member for member in self.best_estimators_ if member._context_length() <= context.shape[1]]
+        return _median([member._free_run(context, n_steps, None) for member in able])
 
     @classmethod
     def get_test_params(cls):

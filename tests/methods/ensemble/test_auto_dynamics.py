@@ -54,6 +54,20 @@ def test_forecast_is_the_median_of_the_members(henon):
     np.testing.assert_allclose(model.forecast(1)[0], model.predict(henon)[-1], rtol=1e-9)
 
 
+def test_members_whose_context_is_too_short_do_not_take_part(henon):
+    short, long = LinearAutoregression(n_lags=2), LinearAutoregression(n_lags=9, ridge=1e-3)
+    model = AutoDynamics([short, long], budget=math.inf).fit(henon)
+    assert len(model.best_estimators_) == 2
+    member = next(m for m in model.best_estimators_ if m.n_lags == 2)
+    np.testing.assert_array_equal(model.forecast(5, henon[:8]), member.forecast(5, henon[:8]))
+    np.testing.assert_allclose(model.forecast(1, henon[:8])[0], model.predict(henon[:8])[-1], rtol=1e-12)
+    assert not np.allclose(model.forecast(5, henon[:9]), member.forecast(5, henon[:9]))
+    with pytest.raises(ValueError, match=r"context has 1 sample\(s\) while a minimum of 2"):
+        model.forecast(5, henon[:1])
+    with pytest.raises(ValueError, match="a minimum of 10 is required"):
+        model.refit(henon[:9])
+
+
 def test_median_leaves_out_what_is_not_finite():
     members = [
         np.array([1.0, np.nan, np.nan, 4.0]),
