@@ -107,7 +107,7 @@ def lattice(*seeds: str) -> None:
         alone = MLP(24, 12, hidden=(290, 290), trainer=Trainer(max_steps=3000), random_state=seed)
         alone.fit(train.T.reshape(-1, 1), trajectory_id=np.repeat(np.arange(40), len(train)))
         print(f"MLP of single variables, seed {seed}: {error(alone, single):.3f}", flush=True)
-        model = SMamba(trainer=Trainer(max_steps=1000, batch_size=64), random_state=seed)
+        model = SMamba(trainer=Trainer(max_steps=500, batch_size=64), random_state=seed)
         started = time.process_time()
         model.fit(train)
         seconds = time.process_time() - started
@@ -133,7 +133,7 @@ def figures(directory: str = "docs/_static") -> None:
     axes.set(xlabel="step", ylabel="validation loss")
     axes.legend(frameon=False)
     for panel, (name, run) in zip(panels.flat, runs.items(), strict=True):
-        panel.plot(run[:, 0], run[:, 2], lw=0.3, color="black" if name == "data" else "C0")
+        panel.plot(run[:, 0], run[:, 2], lw=0.3, color="black" if name == "data" else "0.35")
         panel.set_title(name, fontsize=10)
         panel.set_axis_off()
     curves.savefig(f"{directory}/neural_training.png", dpi=110)

@@ -167,3 +167,36 @@ def test_lorenz_from_noisy_data():
     rows = NeuralODE(dt=dt, segment_length=1, trainer=Trainer(max_steps=3000), random_state=0).fit(X)
     assert skill(rows)[0] < valid
     assert skill(Persistence().fit(X))[0] < 0.2
+
+
+class FromLargeWeights(NeuralODE):
+    """Starts from weights four times as large, so that the field is needlessly fast."""
+
+    def _network(self, n_in, n_out):
+        network = super()._network(n_in, n_out)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter *= 4.0
+        return network
+
+
+@pytest.mark.slow
+def test_regularised_error_makes_a_needlessly_fast_field_cheap():
+    """Pairs of a flow that turns faster further out; see `bench_neural_ode.py` for five seeds and for stiffness."""
+    start = np.random.default_rng(0).uniform(-1.5, 1.5, (1200, 2))
+    angle = 0.5 + 0.5 * np.linalg.norm(start, axis=1)
+    turned = (start[:, 0] + 1j * start[:, 1]) * np.exp(1j * angle)
+    pairs = np.stack([start, np.column_stack([turned.real, turned.imag])], axis=1)
+    trainer = Trainer(max_steps=300, batch_size=128, learning_rate=1e-2, validation_fraction=0.0)
+    cost, error = {}, {}
+    for weight in (1e-12, 1e-2):  # the first makes the same kind of steps without a penalty
+        model = FromLargeWeights(
+            hidden=(48, 48), segment_length=1, n_substeps=16, error_weight=weight, trainer=trainer, random_state=0
+        )
+        model.fit(pairs[:1000].reshape(-1, 2), trajectory_id=np.repeat(np.arange(1000), 2))
+        cost[weight] = model.solver_cost(pairs[1000:1040, 0])
+        error[weight] = np.mean((model.predict(pairs[1000:, 0]) - pairs[1000:, 1]) ** 2)
+    assert cost[1e-12] >= 150
+    assert cost[1e-2] <= 0.8 * cost[1e-12]
+    assert error[1e-2] <= 1.2 * error[1e-12]
+    assert error[1e-2] < 0.01 * pairs[:, 1].var()
