@@ -97,13 +97,13 @@ def is_path(source: Any) -> bool:
 def with_exponent(data: Dataset, exponent: float | None = None, n_rows: int | None = None) -> Dataset:
     """Give a `Dataset` its largest Lyapunov exponent: the one given, the known one, else an estimate.
 
-    The estimate uses the first `n_rows` rows, and stays None where they show no exponential growth.
+    The estimate uses the first `n_rows` rows, at most 5000, and stays None where they show no exponential growth.
     """
     if exponent is not None:
         return dataclasses.replace(data, lyapunov_exponent=float(exponent), exponent_source="given")
     if data.lyapunov_exponent is not None or data.exponent_source == "published":
         return data
-    estimate = _estimated_exponent(data.X[: n_rows or _ESTIMATION_ROWS], data.dt or 1.0)
+    estimate = _estimated_exponent(data.X[: min(n_rows or _ESTIMATION_ROWS, _ESTIMATION_ROWS)], data.dt or 1.0)
     if estimate is None:
         return data
     return dataclasses.replace(data, lyapunov_exponent=estimate, exponent_source="estimated from the data")
@@ -261,15 +261,21 @@ def from_table(
     dt: float | None = None,
     name: str = "data",
 ) -> Dataset:
-    """Make a `Dataset` of an array (n,) or (n, d) or a DataFrame; parameters as for `read_file`."""
+    """Make a `Dataset` of an array (n,) or (n, d) or a DataFrame; parameters as for `read_file`.
+
+    Without a time column the index of a DataFrame tells the time, if it holds dates or floats, and in any case must
+    have no gap.
+    """
     frame = _as_frame(table)
     time_name = _time_name(frame, time_column)
-    if time_name is not None:
-        step = _time_step(frame[time_name], time_name)
-        dt = step if dt is None else dt
+    if time_name is None:
+        step = _index_step(frame.index)
+    else:
+        step = _time_step(frame[time_name], f"time column {time_name!r}")
         frame = frame.drop(columns=time_name)
+    dt = step if dt is None else dt
     if columns is not None:
-        frame = frame[[_column_name(frame, column) for column in columns]]
+        frame = frame[_column_names(frame, columns)]
     if not frame.shape[1]:
         raise ValueError("there is no column to forecast: the data hold nothing but the time.")
     frame = _drop_constant(_numeric(frame))
@@ -292,13 +298,13 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise ValueError("the first line is empty; expected column names or numbers.")
     separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
     words = [word.strip().strip("\"'") for word in first.lstrip("# ").split(separator)]
-    named = not _are_numbers(words)
+    named, numbered = not _are_numbers(words), _are_column_numbers(path, words)
     try:
         frame = pd.read_csv(
             path,
             sep=separator or r"\s+",
             header=None,
-            skiprows=1 if named and not first.startswith("#") else 0,
+            skiprows=1 if (named or numbered) and not first.startswith("#") else 0,
             comment="#",
             skipinitialspace=True,
             encoding="utf-8-sig",
@@ -351,6 +357,20 @@ def _are_numbers(words: list[str]) -> bool:
         [float(word) for word in words]
     except ValueError:
         return False
+    return True
+
+
+def _are_column_numbers(path: Path, words: list[str]) -> bool:
+    """Whether the first line holds 0, 1, 2, ..., as pandas writes the names of columns that have none."""
+    if words != [str(number) for number in range(len(words))]:
+        return False
+    if len(words) == 1:
+        with path.open(encoding="utf-8-sig") as file:
+            file.readline()
+            second = file.readline().strip()
+        if second.lstrip("+-").isdigit():  # a lone 0 before other integers is a value
+            return False
+    warnings.warn(f"the first line, {','.join(words)}, is taken for column names.", UserWarning, stacklevel=5)
     return True
 
 
@@ -416,6 +436,14 @@ def _column_name(frame: pd.DataFrame, column: str | int) -> str:
     raise ValueError(f"there is no column {column!r}; there are {', '.join(names)}.")
 
 
+def _column_names(frame: pd.DataFrame, columns: Sequence[str | int]) -> list[str]:
+    names = [_column_name(frame, column) for column in columns]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"columns names {repeated[0]!r} more than once.")
+    return names
+
+
 def _time_name(frame: pd.DataFrame, time_column: str | int | None) -> str | None:
     if time_column is not None:
         return _column_name(frame, time_column)
@@ -423,27 +451,52 @@ def _time_name(frame: pd.DataFrame, time_column: str | int | None) -> str | None
     return found[0] if found else None
 
 
-def _time_step(times: pd.Series, name: str) -> float:
-    """Return the common step of a time column, or refuse it."""
+def _index_step(index: pd.Index) -> float | None:
+    """Return the step of an index that holds times; None for one that merely counts. One with gaps is refused."""
+    named = str(index.name).lower() in _TIME_NAMES
+    if isinstance(index, pd.RangeIndex) and not named:
+        return None
+    if isinstance(index, pd.MultiIndex):
+        raise ValueError("the index has several levels, but one trajectory is expected; pass the rows of one.")
+    if index.inferred_type == "string":
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about the format, which pandas has to guess
+                index = pd.to_datetime(index)
+        except (ValueError, TypeError):
+            return None
+    if index.inferred_type not in ("integer", "floating", "datetime64", "timedelta64", "period"):
+        return None  # labels
+    try:
+        step = _time_step(pd.Series(index.asi8 if isinstance(index, pd.PeriodIndex) else index), "the index")
+    except ValueError as error:
+        raise ValueError(f"{error} If the rows do follow each other, pass table.reset_index(drop=True).") from None
+    return None if index.inferred_type == "integer" and not named else step
+
+
+def _time_step(times: pd.Series, what: str) -> float:
+    """Return the common step of a time column, or refuse it; `what` names it."""
+    if pd.api.types.is_timedelta64_dtype(times):
+        times = times.dt.total_seconds()
     if not pd.api.types.is_numeric_dtype(times):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the format, which pandas has to guess
                 dates = pd.to_datetime(times)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"time column {name!r} holds neither numbers nor dates: {error}") from None
+            raise ValueError(f"{what} holds neither numbers nor dates: {error}") from None
         times = (dates - dates.iloc[0]).dt.total_seconds()
     values = times.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
-        raise ValueError(f"time column {name!r} has no value in row {row} (counting from 0).")
+        raise ValueError(f"{what} has no value in row {row} (counting from 0).")
     if len(values) < 2:
-        raise ValueError(f"time column {name!r} has {len(values)} row; no step can be read from it.")
+        raise ValueError(f"{what} has {len(values)} row; no step can be read from it.")
     steps = np.diff(values)
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
-            f"time column {name!r} is not increasing: row {row} has {values[row]:g} after {values[row - 1]:g} "
+            f"{what} is not increasing: row {row} has {values[row]:g} after {values[row - 1]:g} "
             f"(counting from 0). Sort the rows by time and remove repeated ones."
         )
     step = float((values[-1] - values[0]) / (len(values) - 1))
@@ -451,7 +504,7 @@ def _time_step(times: pd.Series, name: str) -> float:
     if uneven.any():
         row = int(np.argmax(uneven)) + 1
         raise ValueError(
-            f"time column {name!r} is not equally spaced: the usual step is {np.median(steps):g}, but "
+            f"{what} is not equally spaced: the usual step is {np.median(steps):g}, but "
             f"{steps[row - 1]:g} before row {row} (counting from 0). Interpolate the data to equal steps, or "
             f"use an uninterrupted part."
         )

@@ -54,6 +54,25 @@ class TestFiles:
         data = read_file(path)
         assert (data.columns, data.dt) == (("x", "y", "z"), pytest.approx(0.2))
 
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_names_that_pandas_makes_up_are_no_row(self, tmp_path, rows, n_columns):
+        path = tmp_path / "run.csv"
+        pd.DataFrame(rows[:, :n_columns]).to_csv(path, index=False)
+        with pytest.warns(UserWarning, match="the first line, 0.*, is taken for column names"):
+            data = read_file(path)
+        np.testing.assert_allclose(data.X, rows[:, :n_columns])
+        assert data.columns == ("x0", "x1", "x2")[:n_columns]
+
+    def test_a_first_value_of_zero_is_a_row(self, tmp_path):
+        data = read_file(write(tmp_path / "a.csv", "0\n1\n4\n9\n"))
+        assert data.X.ravel().tolist() == [0, 1, 4, 9]
+
+    def test_the_index_of_a_parquet_file_is_the_time(self, tmp_path, rows):
+        pytest.importorskip("pyarrow")
+        frame = pd.DataFrame(rows, columns=list("xyz"), index=pd.date_range("2020-01-01", periods=200, freq="min"))
+        frame.to_parquet(tmp_path / "run.parquet")
+        assert read_file(tmp_path / "run.parquet").dt == pytest.approx(60.0)
+
     def test_dates(self, tmp_path, rows):
         path = tmp_path / "run.csv"
         frame = pd.DataFrame(rows, columns=list("xyz"))
@@ -264,3 +283,44 @@ class TestExponent:
     def test_a_published_one_stays(self):
         data = from_system(Rossler(), 20, 0)
         assert with_exponent(data) is data
+
+
+class TestIndexOfAFrame:
+    @pytest.mark.parametrize(
+        ("index", "dt"),
+        [
+            (pd.RangeIndex(7, 207), None),
+            (pd.RangeIndex(7, 207, name="time"), 1.0),
+            (pd.Index(list(range(5, 205))), None),
+            (pd.Index(list(range(0, 400, 2)), name="t"), 2.0),
+            (pd.Index(0.25 * np.arange(200)), 0.25),
+            (pd.date_range("2020-01-01", periods=200, freq="min"), 60.0),
+            (pd.date_range("2020-01-01", periods=200, freq="min").astype(str), 60.0),
+            (pd.timedelta_range("0s", periods=200, freq="2s"), 2.0),
+            (pd.period_range("2020-01", periods=200, freq="M"), 1.0),
+            (pd.Index([f"row {i}" for i in range(200)]), None),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_it_tells_the_time(self, rows, index, dt):
+        data = from_table(pd.DataFrame(rows, index=index))
+        assert data.dt == (None if dt is None else pytest.approx(dt))
+        assert from_table(pd.DataFrame(rows, index=index), dt=3.0).dt == 3.0
+
+    @pytest.mark.parametrize("index", [pd.date_range("2020-01-01", periods=200, freq="h"), pd.RangeIndex(200)])
+    def test_rows_on_both_sides_of_a_gap_are_no_neighbours(self, rows, index):
+        frame = pd.DataFrame(rows, index=index)
+        frame.iloc[50] = np.nan
+        with pytest.raises(ValueError, match=r"the index is not equally spaced.*before row 50 .*reset_index"):
+            from_table(frame.dropna())
+
+    def test_pieces_put_together_are_not_one_trajectory(self, rows):
+        with pytest.raises(ValueError, match=r"the index is not increasing: row 200 .*reset_index"):
+            from_table(pd.concat([pd.DataFrame(rows)] * 2))
+        with pytest.raises(ValueError, match="the index has several levels"):
+            from_table(pd.concat({"a": pd.DataFrame(rows)}))
+
+
+def test_a_column_is_named_once(rows):
+    with pytest.raises(ValueError, match="columns names 'x0' more than once"):
+        from_table(rows, columns=["x0", 0])
