@@ -16,24 +16,24 @@ def resolve_methods(methods: Any) -> dict[str, BaseEstimator | Exception]:
 
     Parameters
     ----------
-    methods : sequence of names or estimators, or mapping of label to estimator
+    methods : sequence of names or estimators, or mapping of label to name or estimator
         A name that is repeated counts once.
 
     Raises
     ------
     TypeError
-        For a class instead of an instance.
+        For what is no dynamics estimator: a class instead of an instance, a plain regressor.
     LookupError
         For an unknown name: that is the user's slip, to be told before anything is computed.
     """
     if isinstance(methods, Mapping):
-        _refuse_classes(methods.values())
-        return dict(methods)
+        _refuse_others(methods.values())
+        return {label: _make(each) if isinstance(each, str) else each for label, each in methods.items()}
     if isinstance(methods, str) or not isinstance(methods, Sequence):
         raise TypeError(f"methods must be a list of names or estimators, or a mapping, got {methods!r}.")
     if not methods:
         raise ValueError("methods is empty: name at least one, or leave it out for the default selection.")
-    _refuse_classes(methods)
+    _refuse_others(methods)
     resolved: dict[str, BaseEstimator | Exception] = {}
     for method in methods:
         if isinstance(method, str) and method in resolved:
@@ -55,10 +55,16 @@ def portable(estimator: BaseEstimator | Exception) -> BaseEstimator | Exception:
         return TypeError(f"{name} cannot be sent to another process ({type(error).__name__}: {error}).")
 
 
-def _refuse_classes(methods: Iterable[Any]) -> None:
+def _refuse_others(methods: Iterable[Any]) -> None:
+    """Raise for what is neither a name nor a dynamics estimator, which only would fail later and less clearly."""
     for method in methods:
         if isinstance(method, type):
             raise TypeError(f"methods holds the class {method.__name__}: pass {method.__name__}(), not the class.")
+        if not isinstance(method, str | Exception) and not hasattr(method, "forecast"):
+            raise TypeError(
+                f"methods holds {method!r}, which has no forecast. Wrap a regressor in NextStepRegressor, "
+                f"an sktime forecaster in ForecasterDynamics."
+            )
 
 
 def _make(name: str) -> BaseEstimator | Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -110,7 +111,7 @@ def plan(
     else:
         if n_rows < _MIN_ROWS:
             raise ValueError(f"the data have {n_rows} rows; a comparison needs at least {_MIN_ROWS}.")
-        n_train = n_train or min(int(0.6 * n_rows), _MAX_TRAIN)
+        n_train = n_train or _default_n_train(n_rows)
         quarter = max((n_rows - n_train) // 4, 1)
         n_context, default_horizon = min(n_context, quarter), min(default_horizon, quarter)
     horizon = horizon or default_horizon
@@ -125,6 +126,10 @@ def plan(
     score_steps = horizon // 5 if lyapunov_steps is None else round(2 * lyapunov_steps)
     score_steps = min(max(score_steps, 1), horizon)
     return Protocol(n_train, n_context, n_starts, horizon, score_steps, noise, random_state=random_state)
+
+
+def _default_n_train(n_rows: int) -> int:
+    return min(int(0.6 * n_rows), _MAX_TRAIN)
 
 
 def _possible(n_rows: int, n_train: int, n_context: int, horizon: int) -> str:
@@ -218,16 +223,16 @@ def prepare_data(
     **choices
         Passed to `plan`.
     """
-    if dt is not None and not 0 < dt < np.inf:
-        raise ValueError(f"dt must be a finite number > 0, got {dt}.")
-    if lyapunov_exponent is not None and not 0 < lyapunov_exponent < np.inf:
-        raise ValueError(f"lyapunov_exponent must be a finite number > 0, got {lyapunov_exponent}.")
+    for what, value in (("dt", dt), ("lyapunov_exponent", lyapunov_exponent)):
+        if value is not None and not (isinstance(value, numbers.Real) and 0 < value < np.inf):
+            raise ValueError(f"{what} must be a finite number > 0, got {value!r}.")
     options = {"random_state": random_state, **choices}
     system = find_system(source)
     if system is None:
         read = read_file if is_path(source) else from_table
         data = read(source, dt=dt, columns=columns, time_column=time_column)
-        data = with_exponent(data, lyapunov_exponent, choices.get("n_train"))
+        n_train = choices.get("n_train") or _default_n_train(len(data.X))
+        data = with_exponent(data, lyapunov_exponent, n_train)
         try:
             return data, plan(len(data.X), data.lyapunov_steps, **options)
         except ValueError as error:

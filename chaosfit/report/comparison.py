@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def compare(
     data : array-like of shape (n, d), DataFrame, path, name of a system, or system
         Rows are consecutive, equally spaced times. Files: CSV, TSV, text, Parquet, .npy, .npz. A name is one
         of `chaosfit list --group systems` or of the flows in the installed dysts.
-    methods : sequence of names or estimators, or mapping of label to estimator, optional
+    methods : sequence of names or estimators, or mapping of label to name or estimator, optional
         Names are those of `chaosfit list`. Default: `DEFAULT_METHODS`.
     dt : float, optional
         Time between two rows. It is handed to every method with a parameter `dt` that still has its default.
@@ -102,8 +103,11 @@ def compare(
     """
     chosen = resolve_methods(DEFAULT_METHODS if methods is None else methods)
     _check_counts(n_train=n_train, n_starts=n_starts, horizon=horizon, n_jobs=n_jobs)
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be a finite number >= 0, got {noise}.")
+    if not isinstance(noise, numbers.Real) or not 0 <= noise < np.inf:
+        raise ValueError(f"noise must be a finite number >= 0, got {noise!r}.")
+    # One number decides everything that is random; noise that differs between methods would compare nothing.
+    if not isinstance(random_state, numbers.Integral) or random_state < 0:
+        raise ValueError(f"random_state must be an integer >= 0, got {random_state!r}.")
     dataset, protocol = prepare_data(
         data,
         dt=dt,

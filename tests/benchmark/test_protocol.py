@@ -105,3 +105,10 @@ def test_too_few_rows_of_a_file_name_it(tmp_path):
 def test_there_are_no_more_starts_than_rows_for_them():
     protocol = plan(1000, None, n_train=990)
     assert protocol.n_starts == len(split(from_table(np.arange(1000.0)), protocol).starts) == 7
+
+
+def test_the_exponent_is_estimated_from_the_training_rows():
+    X = Henon().simulate(1500, random_state=0)
+    other = np.concatenate([X[:900], np.random.default_rng(0).normal(size=(600, 2))])
+    exponents = [prepare_data(rows)[0].lyapunov_exponent for rows in (X, other)]
+    assert exponents[0] == exponents[1] == pytest.approx(0.419, abs=0.06)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 import chaosfit
 from chaosfit.benchmark.records import FILE_NAME, read_records
@@ -113,6 +114,11 @@ def test_labels_of_objects():
     assert set(result.table.index) == {"Persistence()", "Persistence()'", "persistence"}
 
 
+def test_labels_of_names():
+    result = chaosfit.compare(Henon(), {"mine": "persistence", "other": Persistence()}, **SMALL)
+    assert set(result.ranking) == {"mine", "other"}
+
+
 def test_the_default_methods_exist_and_need_no_parameters():
     for name in DEFAULT_METHODS:
         chaosfit.registry.make(name)
@@ -128,6 +134,12 @@ def test_the_default_methods_exist_and_need_no_parameters():
         ({"horizon": 2.5}, ValueError, "horizon must be an integer >= 1, got 2.5"),
         ({"n_train": True}, ValueError, "n_train must be an integer >= 1, got True"),
         ({"noise": -1}, ValueError, "noise must be a finite number >= 0"),
+        ({"noise": "some"}, ValueError, "noise must be a finite number >= 0, got 'some'"),
+        ({"dt": "1"}, ValueError, "dt must be a finite number > 0, got '1'"),
+        ({"random_state": None}, ValueError, "random_state must be an integer >= 0, got None"),
+        ({"random_state": np.random.default_rng(0)}, ValueError, "random_state must be an integer >= 0"),
+        ({"methods": [Ridge()]}, TypeError, r"holds Ridge\(\), which has no forecast. Wrap .* NextStepRegressor"),
+        ({"methods": {"one": 1}}, TypeError, "holds 1, which has no forecast"),
         ({"data": "lorenz99"}, LookupError, "neither a file nor a system"),
         ({"data": "missing.csv"}, FileNotFoundError, "no such file"),
     ],
