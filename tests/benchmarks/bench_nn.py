@@ -46,7 +46,6 @@ from chaosfit.systems.flows import Lorenz63, Lorenz96
 
 DT, N_PAST, N_STEPS = 0.02, 31, 1000
 _MAMBA = Trainer(batch_size=128, max_steps=1800)
-_RECURSION = Trainer(batch_size=16, max_steps=5000, optimizer="radam", schedule="exponential", validation_fraction=0.0)
 LINEAR = {
     "Persistence": Persistence(),
     "LinearAutoregression": LinearAutoregression(n_lags=30),
@@ -61,8 +60,8 @@ NETWORKS = {
     "Conv1d": Conv1d(),
     "HankelStNN": HankelStNN(context_length=30, horizon=5),
     "NeuralODE": NeuralODE(dt=DT),
-    "ShallowPLRNN": ShallowPLRNN(50, sequence_length=30, forcing=0.15, trainer=_RECURSION),
-    "AlmostLinearRNN": AlmostLinearRNN(20, 10, sequence_length=50, trainer=_RECURSION),
+    "ShallowPLRNN": ShallowPLRNN(50, sequence_length=30, forcing=0.15),
+    "AlmostLinearRNN": AlmostLinearRNN(20, 10, sequence_length=50),
     "SMamba": SMamba(context_length=30, horizon=5, trainer=_MAMBA),
     "PhyxMamba": PhyxMamba(trainer=_MAMBA),
 }
