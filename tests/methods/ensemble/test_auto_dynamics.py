@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from chaosfit.benchmark.methods import resolve_methods
+from chaosfit.benchmark.suite import load_suite
+from chaosfit.benchmark.task import run_task
 from chaosfit.compose import NextStepRegressor
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
 from chaosfit.methods.baselines.local_analogues import LocalAnalogues
@@ -178,3 +181,22 @@ def test_without_an_opinion_two_waves_are_continued():
 def test_nested_regressors_are_candidates(henon):
     model = AutoDynamics([NextStepRegressor(n_lags=2), QUADRATIC]).fit(henon)
     assert [type(member) for member in model.best_estimators_] == [NGRC]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "noise"), [("partial", 0.0), ("noise", 0.2)])
+def test_lasts_longer_than_the_best_single_methods(name, noise):
+    rivals = ["sindy", "context_parroting", "ngrc", "reservoir_computer"]
+    tasks = [
+        task
+        for task in load_suite(name).tasks(resolve_methods(["auto_dynamics", *rivals]))
+        if (task.protocol.noise, task.protocol.random_state) == (noise, 0)
+    ]
+    valid_times = {method: [] for method in ("auto_dynamics", *rivals)}
+    for task in tasks:
+        record = run_task(task)
+        assert record["status"] == "ok", record["reason"]
+        valid_times[task.method].append(np.median(record["valid_time"]))
+    ours, *others = (np.median(each) for each in valid_times.values())
+    assert len(tasks) == 8 * 5
+    assert ours > 1.5 * max(others)
