@@ -26,7 +26,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags as SklearnTags
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from chaosfit.numerics import delay
@@ -250,6 +250,7 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
             prediction = self.predict(X, trajectory_id=trajectory_id, u=u)
             return float(r2_score(y, prediction, sample_weight=sample_weight))
         X, _ = check_states(self, X, reset=False, min_rows=self._context_length() + 1)
+        check_consistent_length(X, sample_weight)
         prediction = self.predict(X, trajectory_id=trajectory_id, u=u)
         if prediction.shape != X.shape:
             raise ValueError(f"{type(self).__name__} was fitted with y: pass y to score, too.")

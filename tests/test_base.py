@@ -220,6 +220,16 @@ def test_a_failed_fit_leaves_no_half_fitted_model():
         model.fit(rotation(30)).score(rotation(30), trajectory_id=np.arange(30))
 
 
+def test_weights_belong_to_rows():
+    X = rotation(30)
+    model = Squaring().fit(X)
+    first_half = np.arange(30) < 15
+    assert model.score(X, sample_weight=first_half) == pytest.approx(model.score(X[:16]))
+    for n_weights in (29, 31):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            model.score(X, sample_weight=np.ones(n_weights))
+
+
 def test_cross_validation_without_y():
     X = rotation(200)
     search = GridSearchCV(Decay(), {"dt": [0.01, 0.1]}, cv=TimeSeriesSplit(3)).fit(X)

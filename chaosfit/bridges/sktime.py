@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from copy import deepcopy
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ def to_series(X, dt: float = 1.0, columns=None) -> pd.DataFrame:
     dt : float, default=1.0
         Time between two rows; kept in `attrs["dt"]` of the result.
     columns : sequence of str, optional
-        Names of the variables. Default: x0, x1, ...
+        Names of the variables. Default: those of a DataFrame, else x0, x1, ...
 
     Returns
     -------
@@ -38,6 +39,8 @@ def to_series(X, dt: float = 1.0, columns=None) -> pd.DataFrame:
     >>> y.columns.tolist(), y.attrs["dt"]
     (['x0', 'x1'], 0.02)
     """
+    if columns is None and isinstance(X, pd.DataFrame):
+        columns = X.columns
     X = np.asarray(X, dtype=float)
     if X.ndim == 1:
         X = X[:, np.newaxis]
@@ -45,7 +48,7 @@ def to_series(X, dt: float = 1.0, columns=None) -> pd.DataFrame:
         raise ValueError(f"to_series expects states of shape (n, d), got shape {X.shape}.")
     if not dt > 0:
         raise ValueError(f"dt must be positive, got {dt!r}.")
-    frame = pd.DataFrame(X, columns=columns or [f"x{i}" for i in range(X.shape[1])])
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])] if columns is None else columns)
     frame.attrs["dt"] = dt
     return frame
 
@@ -110,7 +113,8 @@ class DynamicsForecaster(BaseForecaster):
 
     def __dynamic_tags__(self):
         """Set the tags that depend on the estimator."""
-        tags = getattr(self.estimator.__sklearn_tags__(), "dynamics_tags", None)
+        usable = _is_dynamics(self.estimator)  # what is not is refused in fit, with a message
+        tags = getattr(self.estimator.__sklearn_tags__(), "dynamics_tags", None) if usable else None
         self.set_tags(
             **{
                 "capability:pred_int": hasattr(self.estimator, "forecast_samples"),
@@ -122,6 +126,11 @@ class DynamicsForecaster(BaseForecaster):
     def _fit(self, y, X, fh):
         if self.on_divergence not in ("saturate", "raise", "nan"):
             raise ValueError(f'on_divergence must be "saturate", "raise" or "nan", got {self.on_divergence!r}.')
+        if not _is_dynamics(self.estimator):
+            raise TypeError(
+                f"estimator must be a dynamics estimator such as NGRC(), got {self.estimator!r}; wrap a regressor in "
+                f"NextStepRegressor."
+            )
         self._cur_y, self._cur_X = _checked(y, "y"), _checked(X, "X")
         if getattr(self, "pretrained_estimator_", None) is not None:
             self.estimator_ = self.pretrained_estimator_
@@ -141,13 +150,14 @@ class DynamicsForecaster(BaseForecaster):
         if hasattr(self.estimator_, "partial_fit"):
             new = ~self._cur_y.index.isin(old.index)
             values, ids, u = self._history()
+            self.estimator_ = deepcopy(self.estimator_)  # it may be the pretrained one, from which a later fit starts
             self.estimator_.partial_fit(values[new], trajectory_id=ids[new], u=None if u is None else u[new])
-        else:
+        elif getattr(self, "pretrained_estimator_", None) is None:  # a refit would forget the panel
             self._refit()
         return self
 
     def _pretrain(self, y, X=None, fh=None):
-        """Learn one model from all series of a panel; a later fit only sets where to start."""
+        """Learn one model from all series of a panel; a later fit or update only sets where to start."""
         instances = y.index.droplevel(-1)
         ids = pd.factorize(instances)[0]
         u = None if X is None else X.to_numpy(dtype=float)
@@ -230,6 +240,10 @@ class DynamicsForecaster(BaseForecaster):
             {"estimator": NextStepRegressor(n_lags=2), "on_divergence": "nan"},
             {"estimator": get("climatology")(random_state=0), "n_samples": 20},
         ]
+
+
+def _is_dynamics(estimator: Any) -> bool:
+    return not isinstance(estimator, type) and hasattr(estimator, "forecast") and hasattr(estimator, "get_params")
 
 
 def _checked(frame, name: str):

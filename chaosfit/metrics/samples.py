@@ -51,7 +51,7 @@ def energy_score(y_true: ArrayLike, samples: ArrayLike) -> float:
 
     Parameters
     ----------
-    y_true : array (h, d) or (B, h, d)
+    y_true : array (h,), (h, d) or (B, h, d)
     samples : array (S, *y_true.shape), S >= 2
 
     Returns
@@ -67,6 +67,8 @@ def energy_score(y_true: ArrayLike, samples: ArrayLike) -> float:
     y, s = _check(y_true, samples)
     if not np.isfinite(s).all():
         return np.inf
+    if y.ndim == 1:  # one variable, not one state of h variables
+        y, s = y[:, np.newaxis], s[:, :, np.newaxis]
     n = len(s)
     error = np.linalg.norm(s - y, axis=-1).mean()
     spread = sum(

@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
@@ -15,7 +16,7 @@ from sktime.performance_metrics.forecasting import (
 from sktime.split import ExpandingWindowSplitter, SingleWindowSplitter, SlidingWindowSplitter
 from sktime.utils.estimator_checks import check_estimator
 
-from chaosfit import DynamicsForecaster, Lorenz63, NextStepRegressor, WindowDynamics, registry, to_series
+from chaosfit import NGRC, DynamicsForecaster, Lorenz63, NextStepRegressor, WindowDynamics, registry, to_series
 
 N_ROWS = 400
 
@@ -54,6 +55,19 @@ class Persistence(WindowDynamics):
 
     def _forward(self, windows, u):
         return windows[:, -1:].copy()
+
+
+class Shifting(Persistence):
+    """Forecasts further up after every `partial_fit`."""
+
+    shift_ = 0.0
+
+    def partial_fit(self, X, *, trajectory_id=None, u=None):
+        self.shift_ += 1.0
+        return self
+
+    def _forward(self, windows, u):
+        return windows[:, -1:] + self.shift_
 
 
 @pytest.mark.slow
@@ -142,6 +156,30 @@ def test_pretraining_on_a_panel(lorenz):
     forecast = forecaster.fit(start, fh=[1, 2, 3]).predict()
     raw = NextStepRegressor(n_lags=2).fit(lorenz[:300], trajectory_id=np.repeat([0, 1, 2], 100))
     np.testing.assert_allclose(forecast.to_numpy(), raw.forecast(3, lorenz[300:320]))
+    forecast = forecaster.update(indexed(lorenz[300:330], "range").iloc[20:]).predict()
+    np.testing.assert_allclose(forecast.to_numpy(), raw.forecast(3, lorenz[300:330]))
+
+
+def test_updates_leave_the_pretrained_model_alone(lorenz):
+    panel = pd.concat({k: indexed(lorenz[100 * k : 100 * k + 100], "range") for k in range(3)})
+    panel.index.names = ["instance", "time"]
+    y = indexed(lorenz[300:330], "range")
+    forecaster = DynamicsForecaster(Shifting()).pretrain(panel)
+    first = forecaster.fit(y.iloc[:20], fh=[1]).predict()
+    np.testing.assert_allclose(forecaster.update(y.iloc[20:]).predict(), [lorenz[329] + 1.0])
+    pd.testing.assert_frame_equal(forecaster.fit(y.iloc[:20], fh=[1]).predict(), first)
+
+
+@pytest.mark.parametrize("wrong", [None, Ridge(), NGRC], ids=["None", "regressor", "class"])
+def test_other_objects_are_refused(lorenz, wrong):
+    with pytest.raises(TypeError, match="estimator must be a dynamics estimator such as NGRC"):
+        DynamicsForecaster(wrong).fit(indexed(lorenz, "range"))
+
+
+def test_to_series_keeps_names():
+    frame = pd.DataFrame(np.zeros((3, 2)), columns=["u", "v"])
+    assert to_series(frame).columns.tolist() == ["u", "v"]
+    assert to_series(frame, columns=["a", "b"]).columns.tolist() == ["a", "b"]
 
 
 def test_an_exploding_model_ranks_below_persistence(lorenz):

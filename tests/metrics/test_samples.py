@@ -14,6 +14,12 @@ def test_brute_force():
     assert energy_score(y, s) == pytest.approx(np.linalg.norm(s - y, axis=-1).mean() - spread / 2)
 
 
+def test_one_variable_has_one_score():
+    y, s = np.random.default_rng(0).normal(size=5), np.random.default_rng(1).normal(size=(7, 5))
+    assert energy_score(y, s) == pytest.approx(energy_score(y[:, None], s[:, :, None]))
+    assert energy_score(y, s) == pytest.approx(crps(y, s))
+
+
 def test_closed_form_and_honesty():
     rng = np.random.default_rng(0)
     y, s = rng.normal(size=20_000), rng.normal(size=(30, 20_000))
