@@ -99,7 +99,8 @@ def lattice(*seeds: str) -> None:
     def error(model, windows):
         return np.mean((model.forecast(12, windows[:, :24]) - windows[:, 24:]) ** 2) / train.var()
 
-    print(f"NLinear: {error(NLinear(24, 12).fit(train), test):.3f}", flush=True)
+    for reference in (Persistence(), NLinear(24, 12), NGRC(n_delays=1)):
+        print(f"{reference!r}: {error(reference.fit(train), test):.3f}", flush=True)
     single = test.transpose(0, 2, 1).reshape(-1, 36, 1)
     for seed in map(int, seeds or "012"):
         # As many weights as SMamba, and every variable on its own.
