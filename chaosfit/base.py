@@ -176,7 +176,9 @@ class BaseDynamics(RegressorMixin, BaseEstimator):
         self._self_supervised = self_supervised
         self._flat_output = not self_supervised and y.ndim == 1
         self._fit([_trajectory(X, targets, u, s) for s in long_enough])
-        self._keep_context(X, u, long_enough[-1])
+        # What was chosen in `_fit` (an embedding) may need more rows than could be known before.
+        ready = [s for s in long_enough if s.stop - s.start >= self._context_length()]
+        self._keep_context(X, u, (ready or long_enough)[-1])
         return self
 
     def _forget(self) -> None:

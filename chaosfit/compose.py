@@ -8,7 +8,9 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 from chaosfit.base import BaseDynamics, WindowDynamics
 from chaosfit.validation import HasMethods, Interval, Trajectory, stack_trajectories
@@ -24,8 +26,9 @@ class NextStepRegressor(MetaEstimatorMixin, WindowDynamics):
     Parameters
     ----------
     regressor : regressor, default=None
-        Fitted on rows of n_lags * d (+ p) features, newest state first, inputs last; must predict several
-        targets at once when d > 1. None: `Ridge(1e-6)` without regularising more than rounding.
+        Fitted on rows of n_lags * d (+ p) features, newest state first, inputs last. One that says (by scikit-learn's
+        tag `multi_output`) that it predicts a single target is fitted to every variable by `MultiOutputRegressor`.
+        None: `Ridge(1e-6)` without regularising more than rounding.
     n_lags : int, default=1
         Number >= 1 of states that the regressor sees.
     lag : int, default=1
@@ -33,11 +36,11 @@ class NextStepRegressor(MetaEstimatorMixin, WindowDynamics):
 
     Attributes
     ----------
-    regressor_ : the fitted clone of `regressor`
+    regressor_ : the fitted clone of `regressor`, or the `MultiOutputRegressor` around its clones
 
     Notes
     -----
-    This is not `sktime.make_reduction`: all variables are predicted jointly, and the forecast is recursive.
+    This is not `sktime.make_reduction`: every variable is predicted from all of them, and the forecast is recursive.
 
     References
     ----------
@@ -75,6 +78,8 @@ class NextStepRegressor(MetaEstimatorMixin, WindowDynamics):
         windows, targets, u = self._training_windows(trajectories)
         features = self._features(windows, None if u is None else u[:, np.newaxis])
         self.regressor_ = Ridge(1e-6) if self.regressor is None else clone(self.regressor)
+        if targets.shape[1] > 1 and not _predicts_several(self.regressor_):
+            self.regressor_ = MultiOutputRegressor(self.regressor_)
         # One column is passed as a vector: many regressors warn about (n, 1) targets.
         self.regressor_.fit(features, targets[:, 0] if targets.shape[1] == 1 else targets)
 
@@ -90,6 +95,11 @@ class NextStepRegressor(MetaEstimatorMixin, WindowDynamics):
     def get_test_params(cls):
         """See `BaseDynamics.get_test_params`."""
         return [{}, {"n_lags": 3, "lag": 2}]
+
+
+def _predicts_several(regressor) -> bool:
+    # Those without scikit-learn's tags are left to themselves.
+    return not hasattr(regressor, "__sklearn_tags__") or get_tags(regressor).target_tags.multi_output
 
 
 class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
@@ -163,6 +173,12 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
         self.transformer_.fit(np.concatenate(states))
         # The first rows of an embedding have no history of their own: nothing is learned from them.
         first = self._transformer_rows() - 1
+        longest = max(len(s) for s in states)
+        if longest < first + 2:
+            raise ValueError(
+                f"{self.transformer_!r} needs {first + 1} rows for one of its own, but the longest trajectory has "
+                f"{longest}: nothing is left to learn from."
+            )
         latent, ids = stack_trajectories([self.transformer_.transform(s)[first:] for s in states])
         # The input of the last row of a trajectory drives no transition; the one before stands in for it.
         inputs = [

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVR
 
 from chaosfit import DelayEmbedding, Henon, NextStepRegressor, ReservoirComputer, TransformedDynamics
 from chaosfit.testing import rotation
@@ -58,6 +60,25 @@ def test_reduction_and_embedding(henon):
     embedded = TransformedDynamics(DelayEmbedding(n_delays=2, lag=1), quadratic()).fit(scalar)
     assert embedded._context_length() == 2
     np.testing.assert_allclose(embedded.forecast(5, scalar[:100]), scalar[100:105], atol=1e-5)
+
+
+def test_a_trajectory_shorter_than_the_embedding_is_no_start(henon):
+    ids = np.repeat([0, 1], [len(henon) - 3, 3])
+    model = TransformedDynamics(DelayEmbedding(n_delays=3, lag=2), NextStepRegressor()).fit(henon, trajectory_id=ids)
+    alone = TransformedDynamics(DelayEmbedding(n_delays=3, lag=2), NextStepRegressor()).fit(henon[:-3])
+    np.testing.assert_allclose(model.forecast(2), alone.forecast(2))
+    with pytest.raises(
+        ValueError, match=r"DelayEmbedding.* needs 5 rows .* the longest trajectory has 5: nothing is left"
+    ):
+        TransformedDynamics(DelayEmbedding(n_delays=3, lag=2), NextStepRegressor()).fit(henon[:5])
+
+
+@pytest.mark.parametrize("regressor", [SVR(), make_pipeline(StandardScaler(), SVR())])
+def test_a_regressor_of_one_target_serves_every_variable(henon, regressor):
+    model = NextStepRegressor(regressor).fit(henon)
+    apart = [clone(regressor).fit(henon[:-1], target).predict(henon) for target in henon[1:].T]
+    np.testing.assert_allclose(model.predict(henon), np.column_stack(apart))
+    assert isinstance(NextStepRegressor(regressor).fit(henon[:, :1]).regressor_, type(regressor))
 
 
 def test_a_refit_forgets_the_longer_context(henon):
