@@ -87,9 +87,9 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     Parameters
     ----------
     candidates : list of dynamics estimators, default=None
-        Tried in this order. None: a floor (the mean, persistence), linear autoregressions, `KernelAutoregression` (on
-        at most 1500 delay vectors), `LocalAnalogues` and `NGRC` over delays, lags, degrees and penalties, and with
-        several variables `SINDy` (up to 50 terms), those that have proved good first.
+        Tried in this order. None: a floor (the mean, persistence, `ContextParroting`), linear autoregressions,
+        `KernelAutoregression` (on at most 1500 delay vectors), `LocalAnalogues` and `NGRC` over delays, lags, degrees
+        and penalties, and with several variables `SINDy` (up to 50 terms), those that have proved good first.
     budget : float, default=10.0
         CPU seconds > 0 that `fit` may take; at least one candidate is tried. A candidate or the final fit may exceed
         it. Infinite: all candidates are tried, and the result depends on data and parameters only.
@@ -341,7 +341,7 @@ def _default_candidates(n_rows: int, n_dims: int, period: float) -> Iterator[Bas
     """Yield what is tried on a longest trajectory of n_rows, the promising ones first."""
     autoregression = registry.get("linear_autoregression")
     yield autoregression(n_lags=1, ridge=1e12)  # the mean
-    yield registry.get("persistence")()
+    yield from (registry.get(name)() for name in ("persistence", "context_parroting"))
     longest = max(1, n_rows // _N_BLOCKS)
     yield from (autoregression(n_lags=k, ridge=r) for k, r in ((100, 1e-6), (30, 1e-6), (50, 10.0)) if k <= longest)
     yield autoregression()
