@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import itertools
 import json
 import os
@@ -15,37 +14,19 @@ import time
 import warnings
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import joblib
 from tqdm import tqdm
 
 from chaosfit.benchmark.records import RecordFile, to_line
-from chaosfit.benchmark.task import Task, failed_record, run_task
-
-if TYPE_CHECKING:
-    from chaosfit.benchmark.suite import Suite
+from chaosfit.benchmark.suite import Suite
+from chaosfit.benchmark.task import Limits, Task, failed_record, run_task
 
 SUITE_NAME = "suite.toml"
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl
 _GIBIBYTE = 2**30
 _CALLS_PER_WORKER = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What one task may use.
-
-    Attributes
-    ----------
-    seconds : float, default 600
-        Wall time of fit, forecast and scores, without the simulation of the data.
-    gibibytes : float, default 4
-        Memory on top of what the process had before, data segments only. Enforced on Linux.
-    """
-
-    seconds: float = 600.0
-    gibibytes: float = 4.0
 
 
 def run_tasks(

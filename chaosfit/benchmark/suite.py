@@ -83,8 +83,7 @@ from chaosfit.benchmark.methods import portable
 from chaosfit.benchmark.pairs import make_pair
 from chaosfit.benchmark.protocol import Protocol
 from chaosfit.benchmark.recorded import Published, Recorded, data_file, read_array
-from chaosfit.benchmark.runner import Limits
-from chaosfit.benchmark.task import Task
+from chaosfit.benchmark.task import Limits, Task
 from chaosfit.metrics.ctf import CTF_SCORES
 from chaosfit.systems.system import Map
 

@@ -83,6 +83,22 @@ class Task:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one task may use.
+
+    Attributes
+    ----------
+    seconds : float, default 600
+        Wall time of fit, forecast and scores, without the simulation of the data.
+    gibibytes : float, default 4
+        Memory on top of what the process had before, data segments only. Enforced on Linux.
+    """
+
+    seconds: float = 600.0
+    gibibytes: float = 4.0
+
+
 def run_task(task: Task, keep_forecasts: bool = False) -> dict[str, Any]:
     """Run one task and return its record. A method that fails in whatever way is a record, too.
 

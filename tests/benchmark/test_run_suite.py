@@ -12,8 +12,9 @@ import pytest
 
 from chaosfit.benchmark.methods import resolve_methods
 from chaosfit.benchmark.records import FILE_NAME, RecordFile, read_records
-from chaosfit.benchmark.runner import Limits, run_isolated, run_suite
+from chaosfit.benchmark.runner import run_isolated, run_suite
 from chaosfit.benchmark.suite import read_suite
+from chaosfit.benchmark.task import Limits
 from chaosfit.methods.baselines.persistence import Persistence
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
