@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import difflib
 import functools
 import hashlib
+import itertools
 import os
 import re
 import warnings
@@ -29,7 +31,9 @@ _TIME_NAMES = ("time", "t")
 # Rows from which the Lyapunov exponent of unknown data is estimated: it sets the unit of time, no more.
 _ESTIMATION_ROWS = 5000
 _MIN_LYAPUNOV_TIMES = 5
-_NO_TEXT = "it is not a text file (UTF-8), whatever its name says."
+_NO_TEXT = "it is not a text file, or not in UTF-8; save a text again in this encoding."
+# Lines from which names, separator and decimal mark are told.
+_TOP_LINES = 100
 # Steps may differ by this share of their median: times are often written with few digits.
 _STEP_TOLERANCE = 0.05
 
@@ -293,18 +297,28 @@ def _numbered(n_variables: int) -> list[str]:
 
 def _read_text(path: Path) -> pd.DataFrame:
     """Read a table whose first line may hold names, also behind a #; the separator is found there."""
-    first = _first_line(path)
-    if not first:
-        raise ValueError("the first line is empty; expected column names or numbers.")
-    separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
-    words = [word.strip().strip("\"'") for word in first.lstrip("# ").split(separator)]
-    named, numbered = not _are_numbers(words), _are_column_numbers(path, words)
+    comments, n_before, lines = _top(path)
+    if not lines:
+        raise ValueError("it holds no rows.")
+    separator = next((mark for mark in (";", "\t", ",") if mark in lines[0] and mark in lines[-1]), None)
+    words = _words(lines[0], separator)
+    # A comma among the names tells nothing.
+    rows = lines if _are_numbers(words, ",") else lines[1:]
+    decimal = "," if separator != "," and any("," in line for line in rows) else "."
+    names = None if _are_numbers(words, decimal) else words
+    skipped = 0
+    if names is not None or _are_column_numbers(words, lines):
+        skipped = n_before + 1
+    elif comments:
+        names = _words(comments[-1].lstrip("# "), separator)
+        names = names if len(names) == len(words) else None
     try:
         frame = pd.read_csv(
             path,
             sep=separator or r"\s+",
+            decimal=decimal,
             header=None,
-            skiprows=1 if (named or numbered) and not first.startswith("#") else 0,
+            skiprows=skipped,
             comment="#",
             skipinitialspace=True,
             encoding="utf-8-sig",
@@ -315,23 +329,40 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise ValueError(_ragged(str(error))) from None
     except UnicodeDecodeError:
         raise ValueError(_NO_TEXT) from None
-    if not named:
+    if separator and lines[-1].endswith(separator) and frame.iloc[:, -1].isna().all():
+        frame = frame.iloc[:, :-1]  # every line ends with a separator
+    if names is None:
         return frame
-    if len(words) != frame.shape[1]:
-        raise ValueError(f"the first line has {len(words)} names, but the rows have {frame.shape[1]} values.")
-    frame.columns = words
-    return _name_index(frame)
+    if len(names) != frame.shape[1]:
+        raise ValueError(f"the first line has {len(names)} names, but the rows have {frame.shape[1]} values.")
+    return _name_index(frame.set_axis(names, axis=1))
 
 
-def _first_line(path: Path) -> str:
+def _top(path: Path) -> tuple[list[str], int, list[str]]:
+    """Return the comments at the top, the number of lines before the table, and the first lines of the table."""
+    comments: list[str] = []
+    lines: list[str] = []
+    n_before = 0
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first = file.readline().strip()
+            for line in itertools.islice(map(str.strip, file), _TOP_LINES):
+                if "\0" in line:
+                    raise ValueError(_NO_TEXT)
+                if not lines and (not line or line.startswith("#")):
+                    comments += [line] if line else []
+                    n_before += 1
+                elif line:
+                    lines.append(line)
     except UnicodeDecodeError:
         raise ValueError(_NO_TEXT) from None
-    if "\0" in first:
-        raise ValueError(_NO_TEXT)
-    return first
+    return comments, n_before, lines
+
+
+def _words(line: str, separator: str | None) -> list[str]:
+    """Split a line, in which quoted words may hold the separator; an empty last word is none."""
+    words = line.split() if separator is None else next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    words = [word.strip().strip("\"'") for word in words]
+    return words[:-1] if len(words) > 1 and not words[-1] else words
 
 
 def _ragged(message: str) -> str:
@@ -352,24 +383,20 @@ def _name_index(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns={"": "time"})
 
 
-def _are_numbers(words: list[str]) -> bool:
+def _are_numbers(words: list[str], decimal: str) -> bool:
     try:
-        [float(word) for word in words]
+        [float(word.replace(decimal, ".")) for word in words]
     except ValueError:
         return False
     return True
 
 
-def _are_column_numbers(path: Path, words: list[str]) -> bool:
+def _are_column_numbers(words: list[str], lines: list[str]) -> bool:
     """Whether the first line holds 0, 1, 2, ..., as pandas writes the names of columns that have none."""
     if words != [str(number) for number in range(len(words))]:
         return False
-    if len(words) == 1:
-        with path.open(encoding="utf-8-sig") as file:
-            file.readline()
-            second = file.readline().strip()
-        if second.lstrip("+-").isdigit():  # a lone 0 before other integers is a value
-            return False
+    if len(words) == 1 and all(line.lstrip("+-").isdigit() for line in lines):
+        return False  # a lone 0 before other integers is a value
     warnings.warn(f"the first line, {','.join(words)}, is taken for column names.", UserWarning, stacklevel=5)
     return True
 

@@ -63,6 +63,28 @@ class TestFiles:
         np.testing.assert_allclose(data.X, rows[:, :n_columns])
         assert data.columns == ("x0", "x1", "x2")[:n_columns]
 
+    @pytest.mark.parametrize(
+        ("text", "columns"),
+        [
+            ("# of 2020\n\n# by us\nx,y\n1.5,2\n3,4\n", ("x", "y")),
+            ("# of 2020, by us, and so on\n# x,y\n1.5,2\n3,4\n", ("x", "y")),
+            ("# of 2020, by us, and so on\n1.5,2\n3,4\n", ("x0", "x1")),
+            ('"x","y, z"\n1.5,2\n3,4\n', ("x", "y, z")),
+            ("x,y,\n1.5,2,\n3,4,\n", ("x", "y")),
+            ("x,y\n1.5,2,\n3,4,\n", ("x", "y")),
+            ("1.5,2,\n3,4,\n", ("x0", "x1")),
+            ("x;y\n1,5;2\n3;4\n", ("x", "y")),
+            ("1,5;2\n3;4\n", ("x0", "x1")),
+            ("1.5;2\n3;4\n", ("x0", "x1")),
+            ("1,5 2\n3 4\n", ("x0", "x1")),
+            ("x, raw;y\n1.5;2\n3;4\n", ("x, raw", "y")),
+        ],
+    )
+    def test_ways_to_write_a_table(self, tmp_path, text, columns):
+        data = read_file(write(tmp_path / "a.csv", text))
+        assert data.columns == columns
+        assert data.X.tolist() == [[1.5, 2.0], [3.0, 4.0]]
+
     def test_a_first_value_of_zero_is_a_row(self, tmp_path):
         data = read_file(write(tmp_path / "a.csv", "0\n1\n4\n9\n"))
         assert data.X.ravel().tolist() == [0, 1, 4, 9]
@@ -100,7 +122,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "text", "message"),
         [
-            ("a.csv", "", "the first line is empty"),
+            ("a.csv", "\n\n", "it holds no rows"),
             ("a.csv", "x,y\n1,2\n3,4,5\n6,7\n", "a.csv: line 3 has 3 values, expected 2; repair or remove"),
             ("a.csv", "x,y\n1,2\n3\n6,7\n", "column 'y': the value in row 1 .* is missing"),
             ("a.csv", "x,y,z\n1,2\n3,4\n", "the first line has 3 names, but the rows have 2 values"),
