@@ -116,13 +116,14 @@ def run_suite(
     copy = Path(out) / SUITE_NAME
     if copy.is_file() and copy.read_text(encoding="utf-8") != suite.text:
         raise ValueError(f"{out} holds results of another suite or version of it ({copy}); choose another folder.")
+    tasks = suite.tasks(methods)  # before anything is written: the data may be missing
     with RecordFile(out) as records:
         # Whole or not at all, also when the power fails.
         scratch = copy.with_suffix(".part")
         scratch.write_text(suite.text, encoding="utf-8")
         scratch.replace(copy)
         done = run_tasks(
-            suite.tasks(methods),
+            tasks,
             records,
             n_jobs=n_jobs,
             skip=frozenset(records.keys),

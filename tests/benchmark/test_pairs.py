@@ -192,6 +192,14 @@ def test_run_stop_go_on_and_report(tmp_path, capsys):
     assert "lorenz63, rho=31.9, dt=0.05, noise 2, random_state=0" in page
 
 
+def test_without_the_public_file_nothing_is_begun_and_it_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("CHAOSFIT_DATA", raising=False)
+    out = tmp_path / "out"
+    assert cli.main(["run", "ctf-lorenz", "--methods", "persistence", "--out", str(out)]) != 0
+    assert "published data are needed, ctf-lorenz/ode_lorenz.npz" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_failure_counts_as_the_floor_and_an_unfinished_pair_is_left_out():
     def record(method, number, status, value):
         names = [name for name, (each, _) in CTF_SCORES.items() if each == number]
