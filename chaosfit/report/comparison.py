@@ -204,11 +204,12 @@ class Comparison:
         if not self.ranking:
             return f"No method could forecast {self.data.name}."
         first, *others = self.ranking
-        value, quartiles = show_valid_time(self.table.loc[first])
+        n_starts = len(self.parts.starts)
+        value, quartiles = show_valid_time(self.table.loc[first], n_starts)
         text = f"{value} {self.unit} (quartiles {quartiles})"
         if not others:
             return f"{first} forecasts {self.data.name} for {text}."
-        second = show_valid_time(self.table.loc[others[0]])[0]
+        second = show_valid_time(self.table.loc[others[0]], n_starts)[0]
         if second == value:
             return f"{first} forecasts {self.data.name} as long as {others[0]}: {text}."
         return f"{first} forecasts {self.data.name} longest: {text}; second is {others[0]} with {second}."

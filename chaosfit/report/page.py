@@ -56,7 +56,7 @@ def table_html(comparison: Comparison) -> str:
     for method, row in comparison.table.iterrows():
         colour = styles.get(str(method), ("transparent", ""))[0]
         name = f'<span class="key" style="background:{colour}"></span>{escape(str(method))}'
-        value, quartiles = show_valid_time(row)
+        value, quartiles = show_valid_time(row, n_starts)
         cells = [
             (str(method), name),
             (row["valid_time"], value),

@@ -92,11 +92,11 @@ def show_seconds(value: float) -> str:
     return "< 0.01" if value < 0.01 else show(value)
 
 
-def show_valid_time(row: pd.Series) -> tuple[str, str]:
+def show_valid_time(row: pd.Series, n_starts: int) -> tuple[str, str]:
     """Median and quartiles as text; ≥ where at least half of the forecasts outlived the horizon."""
     if row["valid_time"] != row["valid_time"]:
         return "–", ""
-    outlived = row["valid_time"] == row["valid_time_q75"] and row["censored"] > 0
+    outlived = 2 * row["censored"] >= n_starts
     digits = 1 if row["valid_time"] >= 100 else 2
     quartiles = f"{row['valid_time_q25']:.{digits}f} … {row['valid_time_q75']:.{digits}f}"
     return ("≥ " if outlived else "") + f"{row['valid_time']:.{digits}f}", quartiles
@@ -107,7 +107,7 @@ def format_table(table: pd.DataFrame, n_starts: int) -> str:
     head = ["method", "valid time", "quartiles", "nRMSE", "sMAPE", "D_stsp", "fit s", "forecast s", "failures"]
     lines = [head]
     for method, row in table.iterrows():
-        cells = [str(method), *show_valid_time(row), show(row["nrmse"], 3), show(row["smape"], 1)]
+        cells = [str(method), *show_valid_time(row, n_starts), show(row["nrmse"], 3), show(row["smape"], 1)]
         cells += [show(row["d_stsp"]), *(show_seconds(row[name]) for name in ("fit_seconds", "forecast_seconds"))]
         lines.append([*cells, f"{row['failures']}/{n_starts}"])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

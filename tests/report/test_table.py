@@ -69,8 +69,12 @@ def test_seconds(value, text):
 
 def test_a_forecast_that_outlives_the_horizon_is_marked():
     table = make_table([record("a", [5, 5, 5], n_censored=3), record("b", [1, 2, 5], n_censored=1)])
-    assert show_valid_time(table.loc["a"]) == ("≥ 5.00", "5.00 … 5.00")
-    assert show_valid_time(table.loc["b"]) == ("2.00", "1.50 … 3.50")
+    assert show_valid_time(table.loc["a"], 3) == ("≥ 5.00", "5.00 … 5.00")
+    assert show_valid_time(table.loc["b"], 3) == ("2.00", "1.50 … 3.50")
+    # Three quarters fail at the first step; that one outlives the horizon makes the median no lower bound.
+    table = make_table([record("c", [0, 0, 0, 0, 5], n_censored=1), record("d", [1, 5], n_censored=1)])
+    assert show_valid_time(table.loc["c"], 5) == ("0.00", "0.00 … 0.00")
+    assert show_valid_time(table.loc["d"], 2) == ("≥ 3.00", "2.00 … 4.00")
 
 
 def test_text():
