@@ -1,6 +1,8 @@
 # The one list of public names: `chaosfit.NAME` is imported from here when first used.
 __version__: str
 
+from . import registry as registry
+from . import testing as testing
 from .analysis.delay_embedding import DelayEmbedding as DelayEmbedding
 from .analysis.dimension import correlation_dimension as correlation_dimension
 from .analysis.lyapunov import largest_lyapunov_exponent as largest_lyapunov_exponent

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 
 from chaosfit.base import BaseDynamics, WindowDynamics
 from chaosfit.validation import HasMethods, Interval, Trajectory, stack_trajectories
@@ -197,11 +198,31 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
     def _free_run(self, context, n_steps, u):
         if not self._self_supervised:
             return self._free_run_supervised(context, n_steps, u)
+        latent, u = self._latent(context, u)
+        return self._states(self.estimator_._free_run(latent, n_steps, u))
+
+    @available_if(lambda self: hasattr(self._inner(), "forecast_samples"))
+    def forecast_samples(self, n_steps: int, context=None, *, n_samples: int = 100, u=None):
+        """Draw possible futures (S, h, d) or (S, B, h, d), where the inner estimator can; see `SamplesMixin`."""
+        context, batch, u = self._prepare_forecast(n_steps, context, u)
+        if not self._self_supervised:
+            raise ValueError("samples are drawn in the coordinates of the transformer: fit without y.")
+        latent, u = self._latent(context, u)
+        paths = self.estimator_.forecast_samples(n_steps, latent, n_samples=n_samples, u=u)
+        states = self._mask_divergence(self._states(paths.reshape(-1, *paths.shape[2:])))
+        states = states.reshape(*paths.shape[:2], *states.shape[1:])
+        return states if batch else states[:, 0]
+
+    def _latent(self, context, u):
+        """Transform contexts (B, L', d); of the known inputs keep those along what is left."""
         extra = self._transformer_rows() - 1
         latent = np.stack([self.transformer_.transform(rows)[extra:] for rows in context])
-        path = self.estimator_._free_run(latent, n_steps, None if u is None else u[:, extra:])
+        return latent, None if u is None else u[:, extra:]
+
+    def _states(self, path):
+        """Transform paths (B, h, q) back; a lost row stays lost."""
         finite = np.isfinite(path).all(axis=2)
-        states = np.full((len(context), n_steps, self.n_features_in_), np.nan)
+        states = np.full((*path.shape[:2], self.n_features_in_), np.nan)
         if finite.any():
             states[finite] = self.transformer_.inverse_transform(path[finite])
         return states

@@ -36,6 +36,12 @@ def test_public_name_resolves_and_is_documented(name):
     assert getattr(chaosfit, name).__doc__
 
 
+@pytest.mark.parametrize("module", ["registry", "testing"])
+def test_modules_that_the_pages_name_are_there(module):
+    code = f"import chaosfit; assert chaosfit.{module}.__name__ == 'chaosfit.{module}'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_unknown_public_name():
     with pytest.raises(AttributeError, match="no_such_name"):
         chaosfit.no_such_name  # noqa: B018

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVR
 
-from chaosfit import DelayEmbedding, Henon, NextStepRegressor, ReservoirComputer, TransformedDynamics
+from chaosfit import DelayEmbedding, Henon, LocalAnalogues, NextStepRegressor, ReservoirComputer, TransformedDynamics
 from chaosfit.testing import rotation
 
 
@@ -104,6 +104,29 @@ def test_inputs_and_trajectories_pass_through():
 def test_bad_parameters(henon, params):
     with pytest.raises(ValueError, match=f"The '{next(iter(params))}' parameter of NextStepRegressor must be"):
         NextStepRegressor(**params).fit(henon)
+
+
+def test_samples_come_in_the_units_of_the_data(henon):
+    model = TransformedDynamics(StandardScaler(), LocalAnalogues(random_state=0)).fit(henon)
+    contexts = np.stack([henon[:5], henon[5:10]])
+    samples = model.forecast_samples(4, contexts, n_samples=30)
+    assert samples.shape == (30, 2, 4, 2)
+    scaler = StandardScaler().fit(henon)
+    inner = LocalAnalogues(random_state=0).fit(scaler.transform(henon))
+    latent = scaler.transform(contexts.reshape(-1, 2)).reshape(contexts.shape)
+    desired = inner.forecast_samples(4, latent, n_samples=30)
+    np.testing.assert_allclose(samples, desired * scaler.scale_ + scaler.mean_)
+    np.testing.assert_allclose(model.forecast_samples(4, n_samples=2)[:, 0], [model.forecast(1)[0]] * 2, atol=0.1)
+    assert not hasattr(TransformedDynamics(), "forecast_samples")
+    with pytest.raises(ValueError, match="fit without y"):
+        model.fit(henon[:-1], henon[1:]).forecast_samples(4)
+
+
+def test_a_delay_embedding_draws_samples(henon):
+    model = TransformedDynamics(DelayEmbedding(n_delays=2, lag=1), LocalAnalogues(random_state=0)).fit(henon[:, :1])
+    samples = model.forecast_samples(3, n_samples=7)
+    assert samples.shape == (7, 3, 1)
+    assert np.isfinite(samples).all()
 
 
 def test_transformer_without_inverse(henon):
