@@ -21,7 +21,7 @@ from chaosfit.validation import Interval, Trajectory, check_states, split_trajec
 
 #: Each trajectory is cut into so many blocks; every block but the first, which has no past, is held out once.
 _N_BLOCKS = 5
-_N_ORIGINS = 3
+_N_ORIGINS = 8
 #: Longest free run in validation: on long series the error has saturated by then.
 _LONGEST_RUN = 250
 _LONGEST_CONTEXT = 1000
@@ -81,7 +81,7 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
 
     Candidates are compared by free runs: each trajectory is cut into five blocks, every block but the first is
     held out once, and the error e = mean over steps and variables of min(1, |forecast - truth| / standard deviation)
-    is averaged over three origins a block. Members are at most the seven best candidates whose error is below
+    is averaged over eight origins a block. Members are at most the seven best candidates whose error is below
     twice the smallest (plus 0.02), refitted on all data.
 
     Parameters
@@ -341,8 +341,9 @@ def _default_candidates(n_rows: int, n_dims: int, period: float) -> Iterator[Bas
     """Yield what is tried on a longest trajectory of n_rows, the promising ones first."""
     autoregression = registry.get("linear_autoregression")
     yield autoregression(n_lags=1, ridge=1e12)  # the mean
-    yield from (registry.get(name)() for name in ("persistence", "context_parroting"))
+    yield registry.get("persistence")()
     longest = max(1, n_rows // _N_BLOCKS)
+    yield registry.get("context_parroting")(n_delays=min(10, longest))
     yield from (autoregression(n_lags=k, ridge=r) for k, r in ((100, 1e-6), (30, 1e-6), (50, 10.0)) if k <= longest)
     yield autoregression()
     seen = set()
