@@ -224,8 +224,11 @@ def stack_trajectories(trajectories) -> tuple[np.ndarray, np.ndarray]:
     """
     arrays = [np.asarray(trajectory, dtype=float) for trajectory in trajectories]
     if not arrays or any(a.ndim != 2 for a in arrays) or len({a.shape[1] for a in arrays}) != 1:
-        shapes = [a.shape for a in arrays]
-        raise ValueError(f"stack_trajectories expects arrays of shape (n_i, d) with one common d, got shapes {shapes}.")
+        shapes = ", ".join(str(a.shape) for a in arrays[:4]) + (", ..." if len(arrays) > 4 else "")
+        raise ValueError(
+            f"stack_trajectories expects a list of arrays of shape (n_i, d) with one common d, got shapes {shapes}; "
+            f"a single trajectory needs no stacking."
+        )
     return np.concatenate(arrays), np.repeat(np.arange(len(arrays)), [len(a) for a in arrays])
 
 

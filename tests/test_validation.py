@@ -46,7 +46,7 @@ def test_every_row_needs_a_label(missing):
 
 
 def test_stacking_needs_one_width():
-    with pytest.raises(ValueError, match=r"one common d, got shapes \[\(3, 2\), \(3, 1\)\]"):
+    with pytest.raises(ValueError, match=r"one common d, got shapes \(3, 2\), \(3, 1\); a single"):
         stack_trajectories([np.zeros((3, 2)), np.zeros((3, 1))])
     X, ids = stack_trajectories(np.zeros((2, 3, 4)))
     assert X.shape == (6, 4)

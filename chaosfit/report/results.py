@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,7 +176,7 @@ def read_results(folder: str | os.PathLike) -> Results:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} holds no run of a suite: there is no {name}. Start one by 'chaosfit run'.")
     suite = load_suite(folder / SUITE_NAME)
-    records = read_records(folder)
+    records = _latest(read_records(folder))
     families = {system.name: system.family for system in suite.systems}
     if suite.recording is not None:  # of recorded series there are those that the data folder held
         held = {record["data"]["name"] for record in records}
@@ -201,6 +202,12 @@ def read_results(folder: str | os.PathLike) -> Results:
     if not settings:
         raise ValueError(f"{folder}: there is no system yet that every method has been run on; let the run go on.")
     return Results(suite, settings, records)
+
+
+def _latest(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a task that was run again, with another version of the method, keep the last record."""
+    tasks = {(r["data"]["name"], r["method"], json.dumps(r["protocol"], sort_keys=True)): r for r in records}
+    return list(tasks.values())
 
 
 def _make_setting(label: str, records: list[dict[str, Any]], families: dict[str, str], n_seeds: int) -> Setting | None:

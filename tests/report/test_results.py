@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from chaosfit.benchmark.records import FILE_NAME
@@ -171,3 +172,13 @@ def test_the_command_line_refuses_an_unknown_suite_and_method(tmp_path, capsys):
     assert main(["run", "smoke-8", "--methods", "persistance", "--out", str(tmp_path)]) == 2
     assert "persistence" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_method_that_was_run_again_counts_once(tmp_path):
+    old = [
+        each | {"key": f"old {each['key']}", "valid_time": [9.0, 9.0, 9.0]} for each in make_records(["weak", "good"])
+    ]
+    results = read_results(run_folder(tmp_path / "run", old + make_records(["weak", "good"])))
+    alone = read_results(run_folder(tmp_path / "alone", make_records(["weak", "good"])))
+    for setting, desired in zip(results.settings, alone.settings, strict=True):
+        pd.testing.assert_frame_equal(setting.leaderboard, desired.leaderboard)
