@@ -30,6 +30,7 @@ __all__ = [
     "check_states",
     "split_trajectories",
     "stack_trajectories",
+    "unmasked",
     "validate_data",
     "warn_constant_columns",
 ]
@@ -71,6 +72,7 @@ def check_states(estimator, X, y=None, *, reset: bool, min_rows: int = 1):
         "ensure_min_samples": min_rows,
         "reset": reset,
     }
+    X, y = unmasked(X), unmasked(y)
     try:
         if y is None:
             X = validate_data(estimator, X, **options)
@@ -98,6 +100,11 @@ def _orientation_hint(X, n_features: int | None) -> str:
     if len(shape) == 2 and 2 <= shape[0] < shape[1] and n_features in (None, shape[0], shape[1]):
         return f"X has shape {shape} and rows must be consecutive times; did you mean X.T?"
     return ""
+
+
+def unmasked(X):
+    """NaN for what a masked array hides, which NumPy would show again; everything else as it is."""
+    return X.astype(np.float64).filled(np.nan) if np.ma.isMaskedArray(X) else X
 
 
 def check_finite(X: np.ndarray, name: str) -> None:
@@ -129,6 +136,7 @@ def check_n_steps(n_steps) -> int:
 def check_context(estimator, context, min_rows: int) -> tuple[np.ndarray, bool]:
     """Validate a context (L', d) or (B, L', d); return it as (B, L', d) and whether it was a batch."""
     n_features = estimator.n_features_in_
+    context = unmasked(context)
     if np.ndim(context) == 3:
         context = check_array(context, dtype=np.float64, allow_nd=True, ensure_all_finite=False, input_name="context")
         if context.shape[2] != n_features:
@@ -158,7 +166,7 @@ def check_inputs(estimator, u, n_rows: int, *, n_inputs: int | None = None) -> n
         return None
     if n_inputs == 0:
         raise ValueError(f"{name} was fitted without known inputs, but u was given; fit it with u first.")
-    u = np.asarray(u)
+    u = np.asarray(unmasked(u))
     u = check_array(u[:, np.newaxis] if u.ndim == 1 else u, dtype=np.float64, ensure_all_finite=False, input_name="u")
     check_finite(u, "u")
     if len(u) != n_rows:
@@ -170,7 +178,7 @@ def check_inputs(estimator, u, n_rows: int, *, n_inputs: int | None = None) -> n
 
 def check_future_inputs(estimator, u, n_batch: int) -> np.ndarray:
     """Validate inputs for a forecast, (rows, p) or (n_batch, rows, p); their number of rows is checked later."""
-    u = np.asarray(u)
+    u = np.asarray(unmasked(u))
     u = u.reshape(-1, 1) if u.ndim < 2 else u
     u = check_array(u, dtype=np.float64, allow_nd=True, ensure_all_finite=False, input_name="u")
     check_finite(u, "u")
@@ -222,7 +230,7 @@ def stack_trajectories(trajectories) -> tuple[np.ndarray, np.ndarray]:
     >>> X.shape, trajectory_id.tolist()
     ((5, 2), [0, 0, 0, 1, 1])
     """
-    arrays = [np.asarray(trajectory, dtype=float) for trajectory in trajectories]
+    arrays = [np.asarray(unmasked(trajectory), dtype=float) for trajectory in trajectories]
     if not arrays or any(a.ndim != 2 for a in arrays) or len({a.shape[1] for a in arrays}) != 1:
         shapes = ", ".join(str(a.shape) for a in arrays[:4]) + (", ..." if len(arrays) > 4 else "")
         raise ValueError(

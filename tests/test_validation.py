@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from chaosfit import LinearAutoregression
+from chaosfit.benchmark.data import from_table
 from chaosfit.validation import check_finite, check_n_steps, split_trajectories, stack_trajectories
 
 
@@ -61,3 +63,23 @@ def test_bad_n_steps(n_steps):
 
 def test_numpy_integers_are_integers():
     assert check_n_steps(np.int32(3)) == 3
+
+
+def test_what_a_mask_hides_is_missing():
+    X = np.ma.masked_greater(np.arange(60.0).reshape(30, 2), 58.0)
+    u = np.ma.masked_greater(np.arange(30.0), 28.0)
+    model = LinearAutoregression()
+    for call in (
+        lambda: model.fit(X),
+        lambda: model.fit(X.data, X),
+        lambda: model.fit(X.data, u=u),
+        lambda: model.fit(X.data).forecast(2, X),
+        lambda: model.fit(X.data).forecast(2, np.ma.stack([X, X])),
+        lambda: model.fit(X.data, u=u.data).forecast(30, X.data[:1], u=u),
+        lambda: model.fit(stack_trajectories([X, X])[0]),
+    ):
+        with pytest.raises(ValueError, match=r"NaN: the first of .* in row 29|y contains NaN"):
+            call()
+    with pytest.raises(ValueError, match="row 29 .* is missing"):
+        from_table(X)
+    np.testing.assert_array_equal(model.fit(X[:-1]).predict(X[:-1]), model.fit(X.data[:-1]).predict(X.data[:-1]))

@@ -24,6 +24,7 @@ from chaosfit import registry
 from chaosfit.analysis.embedding import embedding_parameters
 from chaosfit.analysis.lyapunov import largest_lyapunov_exponent
 from chaosfit.systems.system import Map
+from chaosfit.validation import unmasked
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat")
 _SUFFIXES = (*_TEXT, ".parquet", ".npy", ".npz")
@@ -437,7 +438,7 @@ def _as_frame(table: Any) -> pd.DataFrame:
         table = table.to_frame()
     if not isinstance(table, pd.DataFrame):
         try:
-            array = np.asarray(table)
+            array = np.asarray(unmasked(table))
         except ValueError:
             raise ValueError("the rows have different lengths: expected an array of shape (n, d).") from None
         if array.ndim not in (1, 2) or not array.size:
