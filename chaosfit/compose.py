@@ -119,7 +119,7 @@ class TransformedDynamics(MetaEstimatorMixin, BaseDynamics):
 
     Attributes
     ----------
-    transformer_, estimator_ : the fitted clones
+    transformer_, estimator_ : fitted clones of the two
 
     Examples
     --------

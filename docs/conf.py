@@ -97,8 +97,20 @@ def escape_plain_text(app, what, name, obj, options, lines) -> None:
             lines[i] = "".join(parts)
 
 
+def split_names(app, what, name, obj, options, lines) -> None:
+    """Give every one of `a_, b_ : type` an entry of its own: Sphinx would take the first for the type of the second."""
+    for i in reversed(range(len(lines))):
+        found = re.match(r"(\w+(?:, \w+)+) : (.*)", lines[i])
+        if found:
+            end = i + 1
+            while end < len(lines) and lines[end].startswith(" "):
+                end += 1
+            lines[i:end] = [x for each in found[1].split(", ") for x in (f"{each} : {found[2]}", *lines[i + 1 : end])]
+
+
 def setup(app) -> None:
     """Generate the reference before Sphinx reads its sources."""
     app.connect("builder-inited", write_pages)
     # Before napoleon, which has priority 500: it writes markup of its own.
+    app.connect("autodoc-process-docstring", split_names, priority=399)
     app.connect("autodoc-process-docstring", escape_plain_text, priority=400)

@@ -1,6 +1,7 @@
 """The code in the README and the documentation runs, page by page, in the order in which it stands."""
 
 import re
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -53,3 +54,9 @@ def test_relative_links_lead_somewhere(page):
     generated = ROOT / "docs" / "methods"
     missing = [t for t in targets if not (page.parent / t).exists() and (page.parent / t).parent != generated]
     assert not missing
+
+
+def test_attributes_that_share_a_line_get_an_entry_each():
+    lines = ["Attributes", "----------", "a_, b_ : int", "    Both.", "c_ : float", "", "Notes, at last : none"]
+    runpy.run_path(str(ROOT / "docs" / "conf.py"))["split_names"](None, "class", "X", None, None, lines)
+    assert lines[2:] == ["a_ : int", "    Both.", "b_ : int", "    Both.", "c_ : float", "", "Notes, at last : none"]
