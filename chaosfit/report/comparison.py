@@ -195,6 +195,12 @@ class Comparison:
         found = {method: self.record(method)["equations"] for method in self.ranking}
         return {method: equations for method, equations in found.items() if equations}
 
+    @property
+    def legend(self) -> str:
+        """Which variable of the equations is which column; empty where the columns have no names of their own."""
+        named = [(f"x{i}", column) for i, column in enumerate(self.data.columns)]
+        return ", ".join(f"{x} is {column}" for x, column in named) if any(x != c for x, c in named) else ""
+
     def record(self, method: str) -> dict[str, Any]:
         """Return the record of one method."""
         return next(record for record in self.records if record["method"] == method)
@@ -261,7 +267,8 @@ class Comparison:
     def _best_equations(self) -> list[str]:
         """The equations of the best method that has some, indented."""
         for method, equations in self.equations.items():
-            return ["", f"equations found by {method}:", *(f"  {equation}" for equation in equations)]
+            legend = f" ({self.legend})" if self.legend else ""
+            return ["", f"equations found by {method}{legend}:", *(f"  {equation}" for equation in equations)]
         return []
 
     def _warnings(self) -> list[str]:

@@ -163,9 +163,7 @@ def _typical_start(comparison: Comparison) -> int:
 def _equations(comparison: Comparison) -> str:
     if not comparison.equations:
         return ""
-    names = [f"x{i}" for i in range(len(comparison.data.columns))]
-    known = zip(names, comparison.data.columns, strict=True)
-    legend = "" if tuple(names) == comparison.data.columns else "; " + ", ".join(f"{x} is {name}" for x, name in known)
+    legend = f"; {comparison.legend}" if comparison.legend else ""
     unit = "unit of time" if comparison.data.dt else "row"
     blocks = "".join(
         f"<h3>{escape(method)}</h3><pre>{escape(chr(10).join(equations))}</pre>"

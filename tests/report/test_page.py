@@ -60,7 +60,8 @@ def test_equations_are_shown_where_they_can_be_read():
     result = chaosfit.compare(frame, ["sindy", "ngrc", "persistence"], dt=0.02, lyapunov_exponent=0.9, **SMALL)
     assert list(result.equations) == ["sindy"]  # the map of ngrc has too many terms, persistence has none to tell
     assert result.equations["sindy"][0] == "x0' = -10.000 x0 + 10.000 x1"
-    assert "equations found by sindy:\n  x0' = -10.000 x0 + 10.000 x1" in repr(result)
+    legend = "x0 is convection, x1 is gradient, x2 is profile"
+    assert f"equations found by sindy ({legend}):\n  x0' = -10.000 x0 + 10.000 x1" in repr(result)
     text = " ".join(Reader(render(result)).text)
     assert "Which equations govern it" in text
     assert "x1' = 28.000 x0 - 1.000 x1 - 1.000 x0 x2" in text
@@ -136,3 +137,7 @@ def test_an_unwritable_page(tmp_path):
     with pytest.raises(OSError, match="cannot write the page to"):
         result.to_html(tmp_path / "no" / "folder" / "page.html")
     assert result.to_html(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_columns_without_names_need_no_legend():
+    assert chaosfit.compare("henon", ["persistence"], **SMALL).legend == ""
