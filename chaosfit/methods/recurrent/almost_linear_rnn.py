@@ -40,7 +40,7 @@ class AlmostLinearRNN(PiecewiseLinearRNN):
     noise : float >= 0, default=0.0
         Deviation of noise that is added to the training sequences, in standard deviations of the data. Published: 0.05.
     trainer : Trainer or None, default=None
-        Options of training. None means 5000 steps of RAdam with 16 sequences, from 5e-3 down to 5e-6. Published:
+        Options of training. None means 5000 steps of RAdam with 32 sequences, from 1e-2 down to 1e-5. Published:
         100 000 steps.
     random_state : int, RandomState or None, default=None
         Seeds initial weights, batches and noise.

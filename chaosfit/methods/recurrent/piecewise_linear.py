@@ -225,8 +225,8 @@ class PiecewiseLinearRNN(FileMixin, StepDynamics):
 
     def _default_trainer(self) -> Trainer:
         return Trainer(
-            learning_rate=5e-3,
-            batch_size=16,
+            learning_rate=1e-2,
+            batch_size=32,
             max_steps=5000,
             optimizer="radam",
             schedule="exponential",

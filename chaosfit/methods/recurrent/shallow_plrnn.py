@@ -42,7 +42,7 @@ class ShallowPLRNN(PiecewiseLinearRNN):
     penalty : float >= 0, default=0.0
         Weight of \|\|1 - A\|\|^2 + \|\|W1\|\|^2 + \|\|W2\|\|^2 + \|\|h1\|\|^2 + \|\|h2\|\|^2. Published: 0 to 1e-4.
     trainer : Trainer or None, default=None
-        Options of training. None means 5000 steps of RAdam with 16 sequences, from 5e-3 down to 5e-6. Published:
+        Options of training. None means 5000 steps of RAdam with 32 sequences, from 1e-2 down to 1e-5. Published:
         250 000 steps.
     random_state : int, RandomState or None, default=None
         Seeds initial weights, batches and noise.
@@ -60,8 +60,9 @@ class ShallowPLRNN(PiecewiseLinearRNN):
     Notes
     -----
     A method for the long-run behaviour, attractor and exponents, not for records of short-term skill. Budget decides: a
-    fifth of the steps that Lorenz-63 needs (40 000) often gives a limit cycle at the same loss. A signal that is only
-    a part of the state is embedded first; see `DelayEmbedding`. It cannot use known inputs.
+    run that is too short often gives a limit cycle at the same loss. Lorenz-63 at dt = 0.01 with noise needs 5000 steps
+    or more. A signal that is only a part of the state is embedded first; see `DelayEmbedding`. It cannot use known
+    inputs.
 
     Training is fastest with numba installed.
 
