@@ -188,6 +188,8 @@ def _report(args: argparse.Namespace) -> int:
         if len(results.settings) > 1:
             print(f"{setting.label}:")
         _print_table(*setting.leaderboard_text())
+        for line in setting.failure_text():
+            print(line)
         print()
         source = results.suite.published
         if source is not None and setting.published is not None:

@@ -406,7 +406,10 @@ def _read_systems(content: dict[str, Any], protocol: dict[str, Any]) -> tuple[Su
                 raise LookupError(f"exclude names {name!r}, which is not there; {_nearest(name, known)}")
         given = [entry for entry in given if entry["name"] not in excluded]
     systems = [_read_system(entry, protocol) for entry in given]
-    return tuple(s for s in systems if protocol["unit"] == "rows" or s.lyapunov_exponent is not None)
+    kept = tuple(s for s in systems if protocol["unit"] == "rows" or s.lyapunov_exponent is not None)
+    if not kept:
+        raise ValueError('no system has a lyapunov_exponent; give it, or set protocol.unit = "rows"')
+    return kept
 
 
 def _read_system(entry: dict[str, Any], protocol: dict[str, Any]) -> SuiteSystem:
@@ -504,7 +507,10 @@ def _check_protocol(given: dict[str, Any]) -> dict[str, Any]:
         kind = float if key in ("horizon", "score", "noise", "threshold") else int
         several = key in ("n_train", "noise", "random_state")
         if isinstance(value, list) and (not several or not value):
-            raise ValueError(f"protocol.{key} must be one number, got {value!r}")
+            expected = "one number, or a list of them" if several else "one number"
+            raise ValueError(f"protocol.{key} must be {expected}, got {value!r}")
+        if len(set(_as_list(value))) < len(_as_list(value)):
+            raise ValueError(f"protocol.{key} holds a number more than once, got {value!r}")
         for each in _as_list(value):
             _check_number(f"protocol.{key}", each, kind, least=0 if key in _MAY_BE_ZERO else None)
     return protocol

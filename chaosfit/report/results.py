@@ -20,7 +20,7 @@ from chaosfit.benchmark.records import FILE_NAME, read_records
 from chaosfit.benchmark.runner import SUITE_NAME
 from chaosfit.benchmark.suite import Suite, load_suite
 from chaosfit.report.ctf import beside_published, board_text, make_board
-from chaosfit.report.table import show, show_seconds
+from chaosfit.report.table import count, one_line, show, show_seconds
 
 # The worst value of every score: a failure counts, it is never left out.
 _WORST = {"valid_time": 0.0, "nrmse": np.inf, "smape": 200.0, "d_stsp": np.inf}
@@ -127,6 +127,17 @@ class Setting:
             for method, row in self.leaderboard.iterrows()
         ]
         return head, rows
+
+    def failure_text(self) -> list[str]:
+        """One line for each method of which tasks failed as a whole, with the first reason."""
+        lines = []
+        for method in self.methods:
+            records = [record for record in self.records if record["method"] == method]
+            reasons = [record["reason"] for record in records if record["status"] != "ok"]
+            if reasons:
+                n_tasks = count(len(records), "task")
+                lines.append(f"{method} failed in {len(reasons)} of {n_tasks}: {one_line(reasons[0])}")
+        return lines
 
     def published_text(self, source: Published) -> tuple[Sequence[str], list[list[str]]]:
         """Head and rows of the table with published scores for a terminal."""

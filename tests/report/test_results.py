@@ -182,3 +182,8 @@ def test_a_method_that_was_run_again_counts_once(tmp_path):
     alone = read_results(run_folder(tmp_path / "alone", make_records(["weak", "good"])))
     for setting, desired in zip(results.settings, alone.settings, strict=True):
         pd.testing.assert_frame_equal(setting.leaderboard, desired.leaderboard)
+
+
+def test_the_command_line_says_what_failed(tmp_path, capsys):
+    assert main(["report", str(run_folder(tmp_path, make_records()))]) == 0
+    assert capsys.readouterr().out.count("broken failed in 6 of 6 tasks: ValueError: <b>no</b>\n") == 2
