@@ -260,6 +260,8 @@ class Comparison:
             f"in {self.unit}: until the error exceeds {p.threshold:g} standard deviations.",
             f"nRMSE and sMAPE (0..200) over the first {score:.3g}; D_stsp over all forecasts{floor}.",
         ]
+        if self.data.lyapunov_exponent is None:
+            lines.append("Times are in steps: no Lyapunov exponent was given, and the training rows show none.")
         if self.page_problem:
             lines.append(self.page_problem)
         return "\n".join(lines)

@@ -101,6 +101,8 @@ def test_steps_where_the_exponent_is_unknown():
     result = chaosfit.compare(noise, ["persistence"])
     assert (result.unit, result.data.lyapunov_exponent) == ("steps", None)
     assert result.time[0] == 1.0
+    assert "Times are in steps: no Lyapunov exponent was given" in repr(result)
+    assert "Times are in steps" not in repr(chaosfit.compare(noise, ["persistence"], lyapunov_exponent=0.1))
 
 
 def test_a_system_object_with_another_step():
