@@ -8,6 +8,7 @@ import pytest
 
 from chaosfit.methods.baselines.linear_autoregression import LinearAutoregression
 from chaosfit.methods.baselines.persistence import Persistence
+from chaosfit.methods.recurrent.almost_linear_rnn import AlmostLinearRNN
 from chaosfit.methods.recurrent.shallow_plrnn import ShallowPLRNN
 from chaosfit.metrics.attractor import power_spectrum_hellinger, state_space_divergence
 from chaosfit.metrics.forecast import valid_time
@@ -40,25 +41,33 @@ def scores(model, truth, warm_up=5):
     return space, spectrum, np.median(valid)
 
 
+def trainer(max_steps, batch_size):
+    options = {"optimizer": "radam", "schedule": "exponential", "clip_norm": None, "validation_fraction": 0.0}
+    return Trainer(learning_rate=1e-2, max_steps=max_steps, batch_size=batch_size, **options)
+
+
 @pytest.mark.slow
 def test_shallow_plrnn_keeps_attractor_spectrum_exponent_and_skill(data):
     train, truth = data
-    trainer = Trainer(
-        learning_rate=1e-2,
-        batch_size=16,
-        max_steps=10_000,
-        optimizer="radam",
-        schedule="exponential",
-        clip_norm=None,
-        validation_fraction=0.0,
-    )
-    model = ShallowPLRNN(50, sequence_length=100, forcing=0.15, trainer=trainer, random_state=0).fit(train)
+    model = ShallowPLRNN(50, sequence_length=100, forcing=0.15, trainer=trainer(10_000, 16), random_state=0).fit(train)
     space, spectrum, valid = scores(model, truth)
     assert space <= 1.0
     assert spectrum <= 0.15
     assert valid >= 1.6
     exponent = lyapunov_spectrum(model, 1, x0=truth[:16, 2000], dt=DT, n_steps=4000).exponents[0]
     assert 0.75 <= exponent <= 1.08
+
+
+@pytest.mark.slow
+def test_almost_linear_rnn_keeps_attractor_spectrum_exponent_and_skill(data):
+    train, truth = data
+    model = AlmostLinearRNN(20, 10, sequence_length=96, trainer=trainer(5000, 32), random_state=0).fit(train)
+    space, spectrum, valid = scores(model, truth, warm_up=160)
+    assert space <= 1.5
+    assert spectrum <= 0.25
+    assert valid >= 1.0
+    states = model.states(truth[0])[200::300]
+    assert 0.6 <= lyapunov_spectrum(model, 1, x0=states, dt=DT, n_steps=4000).exponents[0] <= 1.15
 
 
 @pytest.mark.slow
