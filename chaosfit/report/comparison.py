@@ -67,7 +67,8 @@ def compare(
     methods : sequence of names or estimators, or mapping of label to name or estimator, optional
         Names are those of `chaosfit list`. Default: `DEFAULT_METHODS`.
     dt : float, optional
-        Time between two rows. It is handed to every method with a parameter `dt` that still has its default.
+        Time between two rows. Default: from the time column or the index of a DataFrame. It is handed to every method
+        with a parameter `dt` that still has its default.
     lyapunov_exponent : float, optional
         Largest exponent per unit of time (per row without `dt`). Default: the system's, else estimated from
         the training rows; where that fails, times are in steps.
