@@ -110,8 +110,10 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
     With targets `y` other than the next state there is no free run; candidates are compared by their predictions.
 
     Validation holds out the middle of the series, too: it assumes that the dynamics does not change along it.
-    The members' context must fit into one fifth of a trajectory; members whose context is longer than the one given
-    to `forecast` do not take part in that forecast. Nothing is tuned beyond the list of candidates.
+    The members' context must fit into one fifth of a trajectory; members whose context is longer than the one given to
+    `forecast` do not take part in that forecast. Where members have lost each other, their median settles in the
+    middle: the better forecast, but no motion of the system; for a long free run take `best_estimators_[0]`. Nothing
+    is tuned beyond the list of candidates.
 
     References
     ----------
