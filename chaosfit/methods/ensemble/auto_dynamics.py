@@ -21,7 +21,8 @@ from chaosfit.validation import Interval, Trajectory, check_states, split_trajec
 
 #: Each trajectory is cut into so many blocks; every block but the first, which has no past, is held out once.
 _N_BLOCKS = 5
-_N_ORIGINS = 8
+#: Origins in a block: fewer where every one of them tests several variables.
+_MOST_ORIGINS, _LEAST_ORIGINS = 8, 3
 #: Longest free run in validation: on long series the error has saturated by then.
 _LONGEST_RUN = 250
 _LONGEST_CONTEXT = 1000
@@ -79,10 +80,10 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
 
     x[t+h] = median over the members m of F_m^h(x[t], x[t-1], ...), every member running on its own output.
 
-    Candidates are compared by free runs: each trajectory is cut into five blocks, every block but the first is
-    held out once, and the error e = mean over steps and variables of min(1, |forecast - truth| / standard deviation)
-    is averaged over eight origins a block. Members are at most the seven best candidates whose error is below
-    twice the smallest (plus 0.02), refitted on all data.
+    Candidates are compared by free runs: each trajectory is cut into five blocks, every block but the first is held
+    out once, and the error e = mean over steps and variables of min(1, |forecast - truth| / standard deviation) is
+    averaged over three (of one variable eight) origins a block. Members are at most the seven best candidates whose
+    error is below twice the smallest (plus 0.02), refitted on all data.
 
     Parameters
     ----------
@@ -198,7 +199,8 @@ class AutoDynamics(MetaEstimatorMixin, BaseDynamics):
         members = [clone(member).fit(X, trajectory_id=trajectory_id) for member in self.best_estimators_]
         self.bound_ = max(member.bound_ for member in members)
         self.best_estimators_ = members
-        self._keep_context(X, None, split_trajectories(len(X), trajectory_id)[-1])
+        slices = split_trajectories(len(X), trajectory_id)
+        self._keep_context(X, None, [s for s in slices if s.stop - s.start >= self._context_length()][-1])
         return self
 
     def _seeded_candidates(self, pieces) -> Iterator[BaseDynamics]:
@@ -307,7 +309,8 @@ def _block_error(estimator, states, targets, rows: slice, scale) -> float:
         return _saturated(estimator._teacher_forced(states[: rows.stop], None)[rows] - targets[rows], scale)
     n_block = rows.stop - rows.start
     n_steps = min(n_block, _LONGEST_RUN)
-    origins = sorted({rows.start + n_block * i // _N_ORIGINS for i in range(_N_ORIGINS)})
+    n_origins = max(_MOST_ORIGINS // states.shape[1], _LEAST_ORIGINS)
+    origins = sorted({rows.start + n_block * i // n_origins for i in range(n_origins)})
     n_past = min(rows.start, _LONGEST_CONTEXT)
     if n_past < estimator._context_length():
         raise ValueError(f"its context of {estimator._context_length()} rows is longer than the {n_past} rows of past")

@@ -155,6 +155,13 @@ def test_refit_keeps_the_choice_and_learns_from_other_data(henon):
         model.refit(henon[:, :1])
 
 
+def test_refit_goes_on_from_the_last_trajectory_that_is_long_enough(henon):
+    model = AutoDynamics([LinearAutoregression(n_lags=3)]).fit(henon)
+    model.refit(henon[:102], trajectory_id=np.repeat([0, 1], [100, 2]))
+    np.testing.assert_array_equal(model.context_, henon[97:100])
+    assert model.forecast(4).shape == (4, 2)
+
+
 def test_the_period_is_that_of_the_motion_and_not_of_the_noise():
     t = np.arange(1000)
     wave = np.column_stack([np.sin(2 * np.pi * t / 40), np.cos(2 * np.pi * t / 40)])
