@@ -20,9 +20,10 @@ except ImportError:
 else:
     is_compiled = True
     # Sums may be reordered, nothing more: comparisons with NaN keep their meaning.
-    _OPTIONS = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
-    _fast = njit(cache=True, **_OPTIONS)
-    _inlined = njit(inline="always", **_OPTIONS)  # calls would cost as much as what they do
+    _REORDERED = {"reassoc", "contract"}
+    _fast = njit(cache=True, fastmath=_REORDERED, error_model="numpy")
+    # Calls would cost as much as what they do.
+    _inlined = njit(inline="always", fastmath=_REORDERED, error_model="numpy")
 
 __all__ = ["backward", "forward", "is_compiled"]
 
