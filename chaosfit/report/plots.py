@@ -109,16 +109,22 @@ def draw_forecasts(figure: Figure, comparison: Comparison, start: int) -> None:
     truth, time = comparison.parts.targets[start, :, 0], comparison.time
     labels = f"time [{comparison.unit}]", comparison.data.columns[0]
     axes = _grid(figure, len(comparison.ranking), 2, *labels)
-    margin = 0.15 * np.ptp(truth) or 1.0
     for ax, (method, (colour, _)) in zip(axes, line_styles(comparison.ranking).items(), strict=False):
-        forecast = comparison.forecasts[method][start, :, 0]
         n_valid = comparison.record(method)["valid_steps"][start]
-        ax.plot(time, truth, color=_FAINT, lw=2.6)
-        ax.plot(time[: n_valid + 1], forecast[: n_valid + 1], color=colour)
-        ax.plot(time[n_valid:], forecast[n_valid:], color=colour, lw=0.8, alpha=0.8)
+        draw_forecast(ax, time, truth, comparison.forecasts[method][start, :, 0], n_valid, colour)
         _mark_valid(ax, comparison, method, start)
         ax.set_xlim(0, _end_of_interest(comparison))
-        ax.set_ylim(truth.min() - margin, truth.max() + margin)
+
+
+def draw_forecast(
+    ax: Axes, time: np.ndarray, truth: np.ndarray, forecast: np.ndarray, n_valid: int, colour: str
+) -> None:
+    """Draw the truth in grey, the forecast in colour as long as it is valid, thin afterwards."""
+    margin = 0.15 * np.ptp(truth) or 1.0
+    ax.plot(time, truth, color=_FAINT, lw=2.6)
+    ax.plot(time[: n_valid + 1], forecast[: n_valid + 1], color=colour)
+    ax.plot(time[n_valid:], forecast[n_valid:], color=colour, lw=0.8, alpha=0.8)
+    ax.set_ylim(truth.min() - margin, truth.max() + margin)
 
 
 def draw_fields(figure: Figure, comparison: Comparison, start: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chaosfit.benchmark.statistics import indistinguishable_groups
-from chaosfit.report.plots import line_styles
+from chaosfit.report.plots import draw_forecast, line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,14 +119,10 @@ def _draw_example(ax: Axes, record: dict[str, Any], colour: str) -> None:
     truth, forecast = (np.array(example[name], dtype=float) for name in ("truth", "forecast"))
     time = example["spacing"] * np.arange(1, len(truth) + 1)
     valid_time = record["valid_time"][example["start"]]
-    n_valid = int(np.searchsorted(time, valid_time))
-    margin = 0.15 * np.ptp(truth) or 1.0
-    ax.plot(time, truth, color=_FAINT, lw=2.6)
-    ax.plot(time[: n_valid + 1], forecast[: n_valid + 1], color=colour)
-    ax.plot(time[n_valid:], forecast[n_valid:], color=colour, lw=0.8, alpha=0.8)
+    draw_forecast(ax, time, truth, forecast, int(np.searchsorted(time, valid_time)), colour)
     if valid_time < time[-1]:
         ax.axvline(valid_time, color=_INK, lw=0.9, ls="--")
-    ax.set(xlim=(0, time[-1]), ylim=(truth.min() - margin, truth.max() + margin))
+    ax.set_xlim(0, time[-1])
     ax.set_title(f"{valid_time:.3g}")
 
 
